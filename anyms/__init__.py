@@ -1,0 +1,42 @@
+"Several given subjects in one generated picture, each in its own box, by decoupled attention (AnyMS, arXiv 2512.23537)."
+import importlib as _importlib
+import logging as _logging
+import sys as _sys
+from types import ModuleType as _ModuleType
+
+__version__ = "0.1.0"
+
+# Two notices that help nobody here: we name the Pillow image processors ourselves, and an empty list of modules needs no warning.
+_logging.getLogger("transformers.utils.import_utils").addFilter(lambda r: "requires torchvision" not in str(r.msg))
+_logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda r: "kept in float32: []" not in str(r.msg))
+
+# Public name -> the module it lives in. Nothing below is imported before it is asked for: `import anyms` takes milliseconds.
+_HOME = dict(
+    Box="layout", Subject="layout", Layout="layout",
+    VARIANTS="attend", variant="attend",
+    installed="processors",
+    overlay="heatmap", panel="heatmap",
+    capture="capture", Maps="capture",
+    load="pipeline", generate="pipeline", compare="pipeline", Result="pipeline", Runs="pipeline",
+)
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME: raise AttributeError(f"anyms has no public name {name!r}; it has {', '.join(sorted(_HOME))}.")
+    return getattr(_importlib.import_module(f"anyms.{_HOME[name]}"), name)
+
+
+def __dir__(): return sorted({*globals(), *_HOME})
+
+
+class _Package(_ModuleType):
+    "Keeps `anyms.capture` the function: Python would put the submodule of that name in its place after the first import."
+    @property
+    def capture(self): return __getattr__("capture")
+
+    @capture.setter
+    def capture(self, module): pass  # the import system's own assignment; `from anyms.capture import Maps` works as ever
+
+
+_sys.modules[__name__].__class__ = _Package

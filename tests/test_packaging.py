@@ -1,0 +1,150 @@
+"The house around the modules: metadata, pinned packages, what is shipped, README, site, CI script."
+import json, os, re, subprocess, sys, types
+from configparser import ConfigParser
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+import pytest, yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT/"README.md").read_text("utf8")
+SETS = ["fluent-emoji", "fluent-emoji-flat", "noto", "fxemoji", "twemoji", "emojione"]
+
+
+@pytest.fixture(scope="module")
+def settings():
+    config = ConfigParser(delimiters=["="], interpolation=None)
+    config.read(ROOT/"settings.ini", encoding="utf8")
+    return config["DEFAULT"]
+
+@pytest.fixture(scope="module")
+def metadata():
+    "What setup.py hands to setuptools."
+    given, fake = {}, types.ModuleType("setuptools")
+    fake.setup = given.update
+    fake.find_packages = lambda include: [".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT/"anyms").rglob("__init__.py")]
+    before = sys.modules.get("setuptools")
+    sys.modules["setuptools"] = fake
+    try: exec(compile((ROOT/"setup.py").read_text("utf8"), "setup.py", "exec"), {"__file__": str(ROOT/"setup.py"), "__name__": "__main__"})
+    finally:
+        if before is None: del sys.modules["setuptools"]
+        else: sys.modules["setuptools"] = before
+    return given
+
+@pytest.fixture(scope="module")
+def pins():
+    lines = [l for l in (ROOT/"constraints.txt").read_text("utf8").splitlines() if l and l[0] != "#"]
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+def needed(texts):
+    "Names of everything that requirements bring here, directly and through others."
+    found, stack = {}, [Requirement(t) for t in texts]
+    while stack:
+        r = stack.pop()
+        key = canonicalize_name(r.name), frozenset(r.extras)
+        if key in found: continue
+        try: dist = distribution(r.name)
+        except PackageNotFoundError: pytest.skip(f"{r.name} is not installed; pip install -c constraints.txt -e '.[dev]'")
+        found[key] = dist.version
+        for q in map(Requirement, dist.requires or []):
+            if q.marker is None or any(q.marker.evaluate({"extra": e}) for e in ["", *r.extras]): stack.append(q)
+    return {name: version for (name, _), version in found.items()}
+
+
+def test_one_version(settings, metadata):
+    import anyms
+    assert anyms.__version__ == settings["version"] == metadata["version"]
+
+def test_entry_points(metadata):
+    scripts = metadata["entry_points"]
+    assert scripts["console_scripts"] == ["anyms=anyms.cli:app"] and scripts["nbdev"] == ["anyms=anyms._modidx:d"]
+
+def test_pyproject_holds_no_metadata():
+    import tomllib
+    tool = tomllib.loads((ROOT/"pyproject.toml").read_text("utf8"))
+    assert "project" not in tool and tool["tool"]["nbdev"]["lib_path"] == "anyms"
+
+def test_everything_in_the_package_is_shipped(metadata):
+    "Every file in data/ and weights/ matches a pattern of package_data, and all of it stays below 60 MB."
+    patterns = metadata["package_data"]["anyms.stickers"]
+    home = ROOT/"anyms"/"stickers"
+    others = [p for p in (ROOT/"anyms").rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}]
+    assert others, "the sheets of stickers are missing"
+    for p in others: assert home in p.parents and any(fnmatch(p.relative_to(home).as_posix(), q) for q in patterns), f"{p.relative_to(ROOT)} is not shipped"
+    assert sum(p.stat().st_size for p in others) <= 60e6
+
+def test_no_pickle_is_shipped():
+    assert not [p.name for p in (ROOT/"anyms").rglob("*") if p.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt", ".pickle"}]
+
+def test_constraints_pin_exactly(pins):
+    assert all(re.fullmatch(r"==[\w.]+", str(r.specifier)) for r in pins.values())
+    assert str(pins["torch"].specifier) == "==2.13.0"
+
+def test_constraints_hold_every_package(settings, pins):
+    "Whatever `pip install '.[dev]'` brings is pinned: a release made tomorrow cannot break today's commit."
+    brought = needed(settings["requirements"].split() + settings["dev_requirements"].split())
+    loose = sorted(brought.keys() - pins.keys() - {"pip", "setuptools", "wheel"})
+    assert not [n for n in loose if not re.match(r"nvidia|cuda|triton", n)], f"add to constraints.txt: {loose}"
+
+def test_nothing_of_torchvision_or_cuda(settings, pins):
+    asked = {canonicalize_name(Requirement(t).name) for t in settings["requirements"].split() + settings["dev_requirements"].split()}
+    assert not [n for n in asked | pins.keys() if re.match(r"nvidia|cuda|triton|torchvision|torchaudio", n)]
+
+def test_constraints_allow_what_settings_ask(settings, pins):
+    for t in settings["requirements"].split() + settings["dev_requirements"].split():
+        r = Requirement(t)
+        version = next(iter(pins[canonicalize_name(r.name)].specifier)).version
+        assert r.specifier.contains(version, prereleases=True), f"{t} against {version}"
+
+def test_licence_is_whole():
+    text = (ROOT/"LICENSE").read_text("utf8")
+    assert "Apache License" in text and "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text
+
+def test_artwork_is_attributed():
+    "Every set that the atlas uses is in NOTICE with its maker, its licence and the version it was taken from."
+    notice, atlas = (ROOT/"NOTICE").read_text("utf8"), ROOT/"anyms"/"stickers"/"data"/"sprites.json"
+    versions = json.loads(atlas.read_text("utf8"))["versions"]
+    assert set(versions) == set(SETS)
+    for name, version in versions.items(): assert f"@iconify-json/{name} {version}" in notice
+    for word in ["Microsoft", "Google", "Mozilla", "Twitter", "Emoji One", "CC BY 4.0", "Permission is hereby granted"]: assert word in notice
+
+def test_readme_has_the_two_commands():
+    assert "\npip install -c constraints.txt . && anyms demo\n" in README
+    assert '\npip install -c constraints.txt -e ".[dev]" && pytest\n' in README
+
+def test_readme_names_what_exists():
+    "Paths, modules and functions in the README are there, and every notebook that makes a module has its line."
+    for path in set(re.findall(r"`((?:nbs|anyms)/[\w/.]+)`", README)) | set(re.findall(r"\]\((?!http)([^)]+)\)", README)):
+        assert (ROOT/path).exists(), path
+    for names, module in re.findall(r"((?:`\w+`[, and]*)+) in `(anyms/\w+\.py)`", README):
+        for name in re.findall(r"`(\w+)`", names): assert re.search(rf"(?m)^(?:def|class) {name}\b", (ROOT/module).read_text("utf8")), f"{name} in {module}"
+    for p in (ROOT/"nbs").rglob("[0-9][0-9]_*.ipynb"):
+        if not {"tutorials", "_proc", ".ipynb_checkpoints"} & set(p.parts): assert f"`{p.relative_to(ROOT).as_posix()}`" in README, f"README's table has no line for {p.name}"
+
+def test_readme_counts_right():
+    from anyms.stickers.world import PLACES, nouns, sprites
+    assert f"{len(sprites())} drawings of {len(nouns())} nouns" in README and f"on {len(PLACES)} kinds of background" in README
+
+def test_readme_example_runs():
+    "The call site in the README, as it stands there."
+    if not (ROOT/"anyms"/"stickers"/"weights").exists(): pytest.skip("the embedded weights are not there yet")
+    space = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S): exec(compile(block.replace("seeds=range(2)", "seeds=range(1), steps=2"), "README.md", "exec"), space)
+    assert space["image"].size == space["result"].image.size and len(space["runs"].table()) >= 3
+
+def test_site_lists_every_notebook():
+    site = yaml.safe_load((ROOT/"_quarto.yml").read_text("utf8"))
+    assert site["project"]["type"] == "website" and site["project"]["output-dir"] == "_docs" and site["execute"]["enabled"] is False
+    listed = set(re.findall(r"nbs/[\w/.]+\.(?:ipynb|md)", yaml.safe_dump(site["website"])))
+    there = {p.relative_to(ROOT).as_posix() for p in (ROOT/"nbs").rglob("*.ipynb") if not any(q[0] in "._" for q in p.relative_to(ROOT/"nbs").parts)}
+    assert there <= listed, f"not in the sidebar of _quarto.yml: {sorted(there-listed)}"
+    assert not [p for p in listed if not (ROOT/p).exists()], "the sidebar names pages that do not exist"
+
+def test_ci_script():
+    script = ROOT/".ci"/"run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    lines = [l for l in script.read_text("utf8").splitlines() if l.strip()]
+    assert lines[-1] == "pytest", "the closing line of pytest is the last thing that CI prints"

@@ -1,0 +1,176 @@
+"The sticker world, the embedded model and its training: ground truth is exact, files open with plain diffusers, runs resume."
+import json, shutil
+import numpy as np, pytest, torch
+from safetensors.torch import load_file
+from anyms.stickers import model, train, world
+
+EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/'checksums.json').exists(), reason='no embedded weights in this tree')
+
+
+# ---- world -------------------------------------------------------------------------------------------------------
+
+def test_the_world_is_as_large_as_promised():
+    per_noun = {n: sum(s.noun == n for s in world.sprites()) for n in world.nouns()}
+    assert len(per_noun) >= 100 and set(per_noun.values()) <= {4, 5, 6}
+    assert len(world.PLACES) >= 8
+
+def test_held_out_parts_never_enter_a_training_scene():
+    what = world.scenes(3000, seed=5, stickers=(1, 5), words=len(world.nouns()))
+    used = {world.sprites()[i].split for i in what.sprite.unique().tolist() if i >= 0}
+    assert used == {'train'}
+
+@pytest.mark.parametrize('split', ['drawing', 'noun'])
+def test_held_out_parts_can_be_asked_for(split):
+    what = world.scenes(200, seed=5, stickers=(1, 3), words=len(world.nouns()), splits=(split,))
+    assert {world.sprites()[i].split for i in what.sprite.unique().tolist() if i >= 0} == {split}
+
+def test_a_tenth_is_held_out():
+    by = {k: {s.noun for s in world.sprites() if s.split == k} for k in ('train', 'noun')}
+    assert len(by['noun'])/len(world.nouns()) >= .085 and not by['noun'] & by['train']
+    assert sum(s.split == 'drawing' for s in world.sprites())/len(world.sprites()) >= .09
+
+def test_same_seed_same_scene_and_size_does_not_matter():
+    one, two = world.scenes(20, seed=3), world.scenes(20, seed=3)
+    assert torch.equal(one.sprite, two.sprite) and torch.equal(one.box, two.box)
+    assert torch.equal(world.paint(one), world.paint(two))
+    small = torch.nn.functional.avg_pool2d(world.paint(one, (128, 128)), 4)
+    assert (small-world.paint(one, (32, 32))).abs().mean() < .03
+
+@pytest.mark.parametrize('size', [(64, 64), (48, 64), (64, 96)])
+def test_boxes_are_the_visible_extent(size):
+    h, w = size
+    what = world.scenes(60, seed=11, stickers=(1, 1), words=len(world.nouns()), size=size)
+    empty = world.Scenes(torch.full_like(what.sprite, -1), what.box, what.hue, what.place, what.u)
+    changed = (world.paint(what, size)-world.paint(empty, size)).abs().amax(1) > .08
+    for seen, box in zip(changed, what.box[:, 0]):
+        ys, xs = torch.nonzero(seen, as_tuple=True)
+        found = torch.tensor([xs.min()/w, ys.min()/h, (xs.max()+1)/w, (ys.max()+1)/h])
+        inside = torch.tensor([-1/w, -1/h, 1/w, 1/h])*1.6
+        assert ((found-box)*torch.sign(inside) <= inside.abs()).all()        # nothing is painted outside its box
+        assert (found-box).abs().max() < .2                                   # and the box is not much too large
+
+def test_stickers_keep_their_aspect():
+    what = world.scenes(100, seed=2, stickers=(1, 3), size=(64, 128))
+    for i, row in enumerate(what.sprite.tolist()):
+        for j, k in enumerate(row):
+            if k < 0: continue
+            w, h = world.sprites()[k].cell[2:]
+            x0, y0, x1, y1 = what.box[i, j].tolist()
+            assert (x1-x0)*128/((y1-y0)*64) == pytest.approx(w/h, rel=1e-3)
+
+def test_turning_the_hue_keeps_grey_and_returns_after_a_full_turn():
+    turn = world.turn_hue(torch.tensor([.37, 1.]))
+    assert torch.allclose(turn @ torch.ones(3), torch.ones(2, 3), atol=1e-3)
+    assert torch.allclose(turn[1], torch.eye(3), atol=1e-3)
+
+def test_captions():
+    what = world.scenes(200, seed=1, stickers=(0, 3))
+    for i in range(200):
+        words, short = world.caption(what, i), world.caption(what, i, nouns=False)
+        assert words.endswith(short) and all(n in words for n in what.nouns(i))
+        if not what.nouns(i): assert words == short
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: world.sprite('dragon'), r"noun='dragon' is not in the sticker world.*fox"),
+    (lambda: world.sprite('owl', 'fxemoji'), r"drawing='fxemoji'.*'owl' has no such drawing; choose one of .*noto"),
+    (lambda: world.sprite('fox', 'clipart'), r"drawing='clipart'.*choose one of"),
+    (lambda: world.scenes(4, stickers=(3, 1)), r"stickers=\(3, 1\).*least <= most"),
+    (lambda: world.scenes(4, stickers=(1, 9)), r"stickers=\(1, 9\).*<= 5"),
+    (lambda: world.scenes(4, words=2, stickers=(3, 3)), r"words=2.*only 2 nouns are left for 3 stickers"),
+    (lambda: world.scenes(4, splits=('test',)), r"splits=\('test',\).*only 0 nouns"),
+])
+def test_bad_requests_to_the_world(call, message):
+    with pytest.raises(ValueError, match=message): call()
+
+
+# ---- model -------------------------------------------------------------------------------------------------------
+
+def test_every_caption_fits_the_tokenizer():
+    tokenizer = model.make_tokenizer()
+    what = world.scenes(300, seed=4, stickers=(5, 5), words=len(world.nouns()))
+    assert max(len(tokenizer(world.caption(what, i)).input_ids) for i in range(300)) <= tokenizer.model_max_length
+    assert all(len(tokenizer.tokenize(noun)) == 1 for noun in world.nouns())
+
+def test_the_encoder_is_exactly_the_principal_projection():
+    "A linear map of 4x4 patches that loses only the components it leaves out."
+    vae = model.make_autoencoder()
+    share = model.principal_encoder(vae, n=200)
+    assert share.sum() > .97 and (share[:-1] >= share[1:]).all()
+    one, two = torch.rand(2, 1, 3, 16, 16)
+    encode = lambda x: vae.encode(x*2-1).latents
+    assert torch.allclose(encode((one+two)/2), (encode(one)+encode(two))/2, atol=1e-5)
+    moved = torch.roll(one, (4, 8), (2, 3))
+    assert torch.allclose(encode(moved), torch.roll(encode(one), (1, 2), (2, 3)), atol=1e-5)
+
+def test_adapter_file_round_trip(tmp_path):
+    "What `save` writes, diffusers' own loader reads back to the very same numbers (in half precision)."
+    pipe = model.make_pipeline(); model.attach_new_adapter(pipe)
+    first = {k: v.half().float() for k, v in model.adapter_parts(pipe.unet)[0].state_dict().items()}
+    keys = {i: p.to_k_ip[0].weight.half().float() for i, p in model.adapter_parts(pipe.unet)[1].items()}
+    model.save(pipe, tmp_path)
+    again = model.load(tmp_path)
+    second, processors = model.adapter_parts(again.unet)
+    assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.items())
+    assert all(torch.equal(v, processors[i].to_k_ip[0].weight) for i, v in keys.items())
+
+@EMBEDDED
+def test_embedded_weights_open_with_plain_diffusers():
+    from diffusers import StableDiffusionXLPipeline
+    pipe = StableDiffusionXLPipeline.from_pretrained(model.WEIGHTS/'base', local_files_only=True)
+    pipe.load_ip_adapter(str(model.WEIGHTS), subfolder='', weight_name=model.ADAPTER, image_encoder_folder=None, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe('on the beach', ip_adapter_image=world.sprite('fox').convert('RGB'), num_inference_steps=4, guidance_scale=3.).images[0]
+    assert picture.size == (64, 64) and np.asarray(picture).std() > 10
+
+@EMBEDDED
+def test_embedded_weights_are_small_and_whole():
+    files = [f for f in model.WEIGHTS.rglob('*') if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 60e6 and max(f.stat().st_size for f in files) < 16e6
+    assert set(model.check_weights().values()) == {'ok'}
+
+@EMBEDDED
+def test_damaged_or_missing_weights_are_named(tmp_path):
+    copy = tmp_path/'weights'; shutil.copytree(model.WEIGHTS, copy)
+    file = copy/'base'/'vae'/'diffusion_pytorch_model.safetensors'
+    file.write_bytes(file.read_bytes()[:-8]+b'\0'*8)
+    with pytest.raises(OSError, match=r'vae.*is damaged; reinstall'): model.load(copy)
+    (copy/model.ADAPTER).unlink()
+    with pytest.raises(OSError, match=r'ip-adapter.*is missing'): model.load(copy)
+    with pytest.raises(FileNotFoundError, match=r'no checksums.json.*anyms train'): model.load(tmp_path)
+
+
+# ---- training ----------------------------------------------------------------------------------------------------
+
+def test_references_are_always_single():
+    for step in range(12):
+        what, captions, pixels = train.reference_half(step, 16, (64, 64), world.CORE, 4)
+        assert what.sprite.shape == (16, 1) and len(captions) == 16
+        assert pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
+
+def test_dropped_references_go_with_what_they_mean():
+    "No noun and no reference means an empty place: that is what lets the picture outside all boxes stay empty."
+    for step in range(20):
+        what, captions, pixels = train.reference_half(step, 32, (64, 64), world.CORE, 4)
+        for i in range(32):
+            if (pixels[i] == 0).all() and captions[i]: assert what.sprite[i, 0] == -1
+
+def test_decoder_run_resumes_where_it_stopped(tmp_path):
+    first = train.train_decoder(tmp_path, minutes=.02, batch=4)
+    assert first.step > 0
+    again = train.train_decoder(tmp_path, minutes=.02, batch=4)
+    assert again.step > first.step and again.seen == again.step*4
+    state = json.loads((tmp_path/'decoder'/'state.json').read_text())
+    assert state['step'] == again.step and len(state['log']) >= 2
+    assert not list(tmp_path.rglob('*.part'))
+
+def test_joint_run_learns_resumes_and_publishes(tmp_path):
+    train.train_decoder(tmp_path, minutes=.02, batch=4)
+    first = train.train_joint(tmp_path, minutes=.04, batch=8)
+    moments = load_file(tmp_path/'joint'/'optimiser.safetensors')
+    again = train.train_joint(tmp_path, minutes=.04, batch=8)
+    assert again.step > first.step > 0
+    assert float(moments['0.step']) == first.step
+    train.publish(tmp_path, tmp_path/'weights')
+    assert set(model.check_weights(tmp_path/'weights').values()) == {'ok'}
+    card = json.loads((tmp_path/'weights'/'training.json').read_text())
+    assert card['stages']['joint']['seen'] == again.seen
