@@ -23,7 +23,7 @@ class KV(NamedTuple):
     k:Tensor  # keys [b s h r d]
     v:Tensor  # values [b s h r d], already times the subject's scale
 
-# %% ../nbs/01_attend.ipynb #c014
+# %% ../nbs/01_attend.ipynb #c017
 def check(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values [b s h r d]
@@ -40,8 +40,8 @@ def check(
     if cover.dtype != torch.bool: raise ValueError(f'cover has dtype {cover.dtype}: give bool, for example cover > .5')
     if tuple(cover.shape) != (s, n): raise ValueError(f'cover has shape {list(cover.shape)}, and {s} subjects on {n} tokens need [{s}, {n}]: build it with layout.cover(grid) for the grid of this layer')
 
-# %% ../nbs/01_attend.ipynb #c019
-ROWS = 32  # rows in a block; blocks of 16, 32 and 64 were bitwise equal in thousands of random shapes, blocks of 8 were not
+# %% ../nbs/01_attend.ipynb #c022
+ROWS = 16  # rows in a block: bitwise row-independent with AVX-512, AVX2 and plain kernels alike; 8 is not, and with AVX2 neither are 32 and 64
 
 def attention(
     q:Tensor,          # queries [b h n d]
@@ -58,7 +58,7 @@ def attention(
     z = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
     return rearrange(z, 'b (h blocks) rows d -> b h (blocks rows) d', blocks=blocks)[:, :, :n]
 
-# %% ../nbs/01_attend.ipynb #c022
+# %% ../nbs/01_attend.ipynb #c025
 def per_subject(
     q:Tensor,  # queries [b h n d]
     refs:KV,   # keys and values [b s h r d]
@@ -69,7 +69,7 @@ def per_subject(
     k, v = (rearrange(x, 'b s h r d -> (b s) h r d') for x in refs)
     return rearrange(attention(q, k, v), '(b s) h n d -> b s h n d', s=s)
 
-# %% ../nbs/01_attend.ipynb #c028
+# %% ../nbs/01_attend.ipynb #c030
 VARIANTS: dict[str, Callable] = {}  # name -> f(q, refs, cover, **options)
 
 def variant(
@@ -80,13 +80,13 @@ def variant(
     def register(fn):
         try: inspect.signature(fn).bind(None, None, None)
         except TypeError: raise TypeError(f'variant {name!r} must take three arguments: define it as def {name}(q, refs, cover)') from None
-        built_in = name in VARIANTS and VARIANTS[name].__module__ == __name__ != getattr(fn, '__module__', None)
-        if built_in: raise ValueError(f'variant {name!r} is one of the package\'s own: choose another name')
+        ours = name in VARIANTS and VARIANTS[name].__module__ == __name__
+        if ours and getattr(fn, '__module__', None) != __name__: raise ValueError(f'variant {name!r} is one of the package\'s own: choose another name')
         VARIANTS[name] = fn
         return fn
     return register
 
-# %% ../nbs/01_attend.ipynb #c031
+# %% ../nbs/01_attend.ipynb #c033
 @variant('full')
 def full(
     q:Tensor,      # queries [b h n d]
@@ -97,7 +97,7 @@ def full(
     check(q, refs, cover)
     return sum(per_subject(q, refs).unbind(1))
 
-# %% ../nbs/01_attend.ipynb #c036
+# %% ../nbs/01_attend.ipynb #c038
 def topmost(
     cover:Tensor,  # tokens of each subject, in paint order [s n], bool
 )->Tensor:         # tokens that each subject owns [s n], bool, at most one true per token
@@ -119,7 +119,7 @@ def _known(name, value, words):
     "ValueError unless `value` is one of `words`."
     if value not in words: raise ValueError(f'{name}={value!r} is not available: use {" or ".join(map(repr, words))}')
 
-# %% ../nbs/01_attend.ipynb #c039
+# %% ../nbs/01_attend.ipynb #c041
 def start(
     q:Tensor,        # queries [b h n d]
     cover:Tensor,    # tokens of each subject [s n], bool
@@ -130,7 +130,7 @@ def start(
     if background == 'zero': return torch.zeros_like(q)
     return q.masked_fill(cover.any(0)[:, None], 0)
 
-# %% ../nbs/01_attend.ipynb #c040
+# %% ../nbs/01_attend.ipynb #c042
 @variant('masked')
 def masked(
     q:Tensor,      # queries [b h n d]
@@ -145,7 +145,7 @@ def masked(
     keep = rearrange(shares(cover, overlap).to(q.dtype), 's n -> s 1 n 1')
     return start(q, cover, background) + sum((per_subject(q, refs)*keep).unbind(1))
 
-# %% ../nbs/01_attend.ipynb #c045
+# %% ../nbs/01_attend.ipynb #c047
 @variant('crop_merge')
 def crop_merge(
     q:Tensor,      # queries [b h n d]
@@ -164,7 +164,7 @@ def crop_merge(
         else: canvas[:, :, box] += crop*keep[j, box, None]
     return canvas
 
-# %% ../nbs/01_attend.ipynb #c058
+# %% ../nbs/01_attend.ipynb #c060
 def _padded(length):
     "Room for at least one null token, to a multiple of 8 (what GPU kernels like)."
     return (length//8 + 1)*8
@@ -186,7 +186,7 @@ def fused_keys(
     room = (0, 0, 0, _padded(k.shape[2]) - k.shape[2])
     return F.pad(k, room), F.pad(v, room)
 
-# %% ../nbs/01_attend.ipynb #c060
+# %% ../nbs/01_attend.ipynb #c062
 @variant('fused')
 def fused(
     q:Tensor,      # queries [b h n d]
@@ -201,7 +201,7 @@ def fused(
     _known('background', background, ('zero',)); _known('overlap', overlap, ('priority',))
     return attention(q, *fused_keys(refs), keep=fused_mask(cover, refs.k.shape[3]))
 
-# %% ../nbs/01_attend.ipynb #c064
+# %% ../nbs/01_attend.ipynb #c066
 @variant('text_only')
 def text_only(
     q:Tensor,      # queries [b h n d]
@@ -221,17 +221,17 @@ def joint(
     check(q, refs, cover)
     return attention(q, *(rearrange(x, 'b s h r d -> b h (s r) d') for x in refs))
 
-# %% ../nbs/01_attend.ipynb #c068
+# %% ../nbs/01_attend.ipynb #c070
 def get_variant(
     name,       # a registered name, or a function f(q, refs, cover)
     **options,  # background=, overlap=, or a variant's own; None means its default
 )->Callable:    # f(q, refs, cover) -> [b h n d]
     "The variant with its options bound; ValueError for unknown names and for options it does not take."
     if callable(name): fn, name = name, getattr(name, '__name__', 'variant')
-    elif name in VARIANTS: fn = VARIANTS[name]
+    elif isinstance(name, str) and name in VARIANTS: fn = VARIANTS[name]
     else: raise ValueError(f'variant={name!r} is not known: use one of {", ".join(VARIANTS)}, or register your own with @variant')
     given = {key: value for key, value in options.items() if value is not None}
-    takes = {key: p for key, p in inspect.signature(fn).parameters.items() if key in given or p.kind is p.KEYWORD_ONLY}
+    takes = dict(list(inspect.signature(fn).parameters.items())[3:])
     if 'background' not in takes and given.get('background') == 'zero': del given['background']  # nothing asked for
     for key, value in given.items():
         if key not in takes: raise ValueError(f'variant {name!r} takes no option {key}={value!r}: leave it out, it takes {", ".join(takes) or "none"}')
@@ -243,7 +243,7 @@ def get_variant(
         return z
     return run
 
-# %% ../nbs/01_attend.ipynb #c077
+# %% ../nbs/01_attend.ipynb #c079
 def energy(
     q:Tensor,  # queries [b h n d]
     refs:KV,   # keys and values [b s h r d]
@@ -263,7 +263,7 @@ def own(*_, **__):
     "Refused: this statistic is constant."
     raise ValueError("statistic 'own' (the mean over a subject's own tokens) is exactly 1/r at every position, so a map of it shows rounding noise only: use 'mass', 'energy' or 'norm'")
 
-# %% ../nbs/01_attend.ipynb #c080
+# %% ../nbs/01_attend.ipynb #c082
 def contributions(
     fn:Callable,   # a variant f(q, refs, cover), linear in refs.v
     q:Tensor,      # queries [b h n d]
@@ -276,7 +276,7 @@ def contributions(
     alone = lambda j: silence.index_copy(1, torch.tensor([j], device=q.device), refs.v[:, j:j+1])
     return torch.stack([fn(q, KV(refs.k, alone(j)), cover) - nobody for j in range(refs.v.shape[1])], 1)
 
-# %% ../nbs/01_attend.ipynb #c085
+# %% ../nbs/01_attend.ipynb #c087
 @dataclass
 class Look:
     "One cross-attention layer at one step, seen after its work was done. Subjects in layout order."

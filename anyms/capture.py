@@ -81,7 +81,7 @@ def pick_layers(
     "Layers by name, by level or by pattern."
     if layers is None: return list(known)
     chosen = set()
-    for want in [layers] if isinstance(layers, str) else list(layers):
+    for want in layers if isinstance(layers, (list, tuple, set)) else [layers]:
         pattern = f'^{want}_block' if want in ('down', 'mid', 'up') else want
         try: found = {want} & set(known) or {n for n in known if re.search(pattern, n)}
         except (re.error, TypeError): raise ValueError(f"layers={want!r} is neither a layer's name nor a regular expression: use for example 'up', 'mid' or one of {', '.join(known[:3])}.") from None
@@ -217,6 +217,7 @@ class Heat:
 # %% ../nbs/04_capture.ipynb #c036
 def _columns(heat, most):
     "Column title -> maps [s gh gw], evenly chosen steps or layers."
+    if not most >= 1: raise ValueError(f"most={most!r} must be a whole number of at least 1 column.")
     keys = list(heat.cells)
     keys = [keys[i] for i in sorted(set(np.linspace(0, len(keys) - 1, min(most, len(keys))).round().astype(int)))]
     return {(f"step {t}" if 'step' in heat.dims else l): heat.cells[l, t] for l, t in keys}
@@ -311,21 +312,24 @@ def _save(maps, path):
 # %% ../nbs/04_capture.ipynb #c042
 def _load(path):
     if not path.is_file(): raise FileNotFoundError(f"path={str(path)!r} is not a file: pass what maps.save wrote.")
+    damaged = lambda why: ValueError(f"path={str(path)!r} is damaged or not written by maps.save ({why}): capture again.")
     try:
-        with safe_open(path, framework='np') as f: about, cells = (f.metadata() or {}).get('anyms_maps'), [f.get_tensor(str(i)) for i in range(len(f.keys()))]
-    except (SafetensorError, OSError) as e: raise ValueError(f"path={str(path)!r} is damaged or not written by maps.save ({e}): capture again.") from None
-    about = json.loads(about) if about else {}
+        with safe_open(path, framework='np') as f: about, cells = json.loads((f.metadata() or {}).get('anyms_maps', '{}')), {k: f.get_tensor(k) for k in f.keys()}
+    except (SafetensorError, OSError, ValueError) as e: raise damaged(e) from None
     if about.get('anyms_maps') != 1: raise ValueError(f"path={str(path)!r} holds no anyms maps of version 1 (found {about.get('anyms_maps')!r}): capture again with this version of anyms.")
-    keys, s = [(stat, layer, step) for stat, layer, step in about['keys']], len(about['names'])
-    if len(keys) != len(cells) or any(c.ndim != 3 or len(c) != s for c in cells): raise ValueError(f"path={str(path)!r} is damaged: {len(cells)} maps for {len(keys)} names; capture again.")
-    return Maps(about['names'], about['stats'], dict(zip(keys, cells)), dict(about['timesteps']), about['one'])
+    try: maps = Maps(about['names'], about['stats'], {tuple(k): cells[str(i)] for i, k in enumerate(about['keys'])}, dict(about['timesteps']), about['one'])
+    except KeyError as e: raise damaged(f"{e} is missing") from None
+    if any(c.ndim != 3 or len(c) != len(maps.names) for c in maps.cells.values()): raise damaged("maps and names do not fit together")
+    return maps
 
 # %% ../nbs/04_capture.ipynb #c044
 def layer_grids(
     unet,                    # a diffusers U-Net
     latent:tuple[int, int],  # latent (h, w); pixels divided by the VAE's factor
-)->dict[str, tuple[int, int]]:  # cross-attention layer -> (gh, gw), in the network's order
+)->dict[str, tuple[int, int]]:  # cross-attention layer -> (gh, gw), in the network's order; TypeError if it is no U-Net
     "Every cross-attention layer and its token grid."
+    if not (hasattr(unet, 'down_blocks') and hasattr(unet, 'up_blocks')):
+        raise TypeError(f"unet must be a diffusers U-Net, got {type(unet).__name__}: pass pipe.unet{' rather than the pipeline' if hasattr(unet, 'unet') else ''}.")
     halves = lambda b: bool(getattr(b, 'downsamplers', None))
     doubles = lambda b: bool(getattr(b, 'upsamplers', None))
     depth, found = 0, {}
@@ -348,7 +352,9 @@ def estimate(
     layers=None,              # as in capture
 )->int:                       # bytes that capture will hold
     "The size of a capture before its run."
-    if isinstance(steps, (int, np.integer)): steps = range(steps)
+    for name, v in (('subjects', subjects), ('steps', steps if np.ndim(steps) == 0 else len(steps))):
+        if not isinstance(v, (int, np.integer)) or v < 1: raise ValueError(f"{name}={v!r} must be a whole number of at least 1.")
+    if np.ndim(steps) == 0: steps = range(steps)
     grids = layer_grids(unet, latent)
     tokens = sum(int(np.prod(grids[l])) for l in pick_layers(layers, list(grids)))
     return 2 * tokens * int(subjects) * len(steps) * len(check_stats(stats))
@@ -361,7 +367,7 @@ class _Tap:
     def expect(self, latent, subjects, steps):
         "Refuse a run that will not fit, before it starts (a pipeline may call this)."
         kept = [t for t in range(steps) if self.keep(t)]
-        self._fits(estimate(self.unet, latent, subjects, kept, self.maps.stats, list(self.wanted)), "would take")
+        if kept: self._fits(estimate(self.unet, latent, subjects, kept, self.maps.stats, list(self.wanted)), "would take")
 
     def _fits(self, size, verb):
         if size > self.limit: raise ValueError(f"these maps {verb} {size / 1e6:.3g} MB and limit_mb={self.limit / 1e6:g}: choose fewer with layers= or steps=, or raise limit_mb.")
@@ -401,12 +407,10 @@ def capture(
     limit_mb:float=200,      # more than this is refused
 ):                           # context manager; as maps: Maps, filled while the block runs; ValueError, TypeError, RuntimeError before any model runs
     "Watch every installed cross-attention layer of a U-Net inside a with block; changes nothing that is drawn."
-    if not (hasattr(unet, 'down_blocks') and hasattr(unet, 'up_blocks')):
-        raise TypeError(f"unet must be a diffusers U-Net, got {type(unet).__name__}: pass pipe.unet{' rather than the pipeline' if hasattr(unet, 'unet') else ''}.")
-    if isinstance(limit_mb, (str, bool)) or not limit_mb > 0: raise ValueError(f"limit_mb={limit_mb!r} must be a positive number of megabytes.")
+    known = list(layer_grids(unet, (64, 64)))
+    if isinstance(limit_mb, bool) or not isinstance(limit_mb, (int, float)) or not limit_mb > 0: raise ValueError(f"limit_mb={limit_mb!r} must be a positive number of megabytes.")
     if row is not None and (isinstance(row, bool) or not isinstance(row, int) or row < 0): raise ValueError(f"row={row!r} must be None (mean) or the number of a picture in the batch, from 0.")
     maps = Maps(stats=check_stats(stats))
-    known = list(layer_grids(unet, (64, 64)))
     if not known: raise ValueError(f"unet {type(unet).__name__} has no cross-attention layers (attn2), so there is nothing to watch: pass a text-to-image U-Net.")
     return _watching(unet, maps, _Tap(maps, unet, pick_layers(layers, known), pick_steps(steps), row, limit_mb * 1e6))
 

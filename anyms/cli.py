@@ -7,14 +7,14 @@ __all__ = ['app', 'VARIANTS_SHOWN', 'Out', 'Seed', 'Prompt', 'LayoutFile', 'Subj
            'Guidance', 'Scale', 'Negative', 'Size', 'Stats', 'parse_subject', 'showcase', 'demo', 'generate', 'compare',
            'train', 'check']
 
-# %% ../nbs/07_cli.ipynb #8340133c
+# %% ../nbs/07_cli.ipynb #62c2c8bb
 import functools, os, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/07_cli.ipynb #1844c00a
+# %% ../nbs/07_cli.ipynb #99e63a3c
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Several given subjects in one generated picture, each in its own box. Begin with: anyms demo")
 
@@ -32,7 +32,7 @@ def _command(f):
             raise typer.Exit(2) from None
     return app.command()(run)
 
-# %% ../nbs/07_cli.ipynb #4fa8fe81
+# %% ../nbs/07_cli.ipynb #e80e2bd5
 def _version(value: bool):
     if value:
         from anyms import __version__
@@ -42,7 +42,7 @@ def _version(value: bool):
 @app.callback()
 def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False): pass
 
-# %% ../nbs/07_cli.ipynb #b06c3ec5
+# %% ../nbs/07_cli.ipynb #fea84f96
 def parse_subject(
     text,     # NAME=IMAGE@X0,Y0,X1,Y1 or NAME@X0,Y0,X1,Y1; fractions of the picture, 0..1
 ):            # Subject; ValueError if it cannot be read
@@ -63,7 +63,7 @@ def _sticker(name):
     try: return sprite(name)
     except ValueError as e: raise ValueError(f"--subject {name!r} has no image, and {e}; give --subject {name}=IMAGE@....") from None
 
-# %% ../nbs/07_cli.ipynb #913f5b0c
+# %% ../nbs/07_cli.ipynb #85c01e17
 def _layout(
     file,     # layout.json or None
     subjects, # texts for `parse_subject`
@@ -97,7 +97,7 @@ def _size(
     if len(sides) not in (1, 2): raise ValueError(f"--size {text!r}: write HEIGHTxWIDTH in pixels, for example 64x96.")
     return dict(height=sides[0], width=sides[-1])
 
-# %% ../nbs/07_cli.ipynb #890fb29e
+# %% ../nbs/07_cli.ipynb #fbd7902a
 def showcase():  # (Layout, prompt)
     "Three stickers of the embedded world in three boxes, and a prompt for them."
     from anyms.layout import Layout, Subject
@@ -108,7 +108,7 @@ def showcase():  # (Layout, prompt)
         Subject("balloon", image=sprite("balloon", "noto"), box=(.60, .10, .95, .75)),
     ]), "a fox, a crown and a balloon on the beach"
 
-# %% ../nbs/07_cli.ipynb #06da80ad
+# %% ../nbs/07_cli.ipynb #2072443e
 VARIANTS_SHOWN = ("text_only", "full", "masked", "crop_merge")
 
 def _report(
@@ -131,7 +131,7 @@ def _folder(out):
     out.mkdir(parents=True, exist_ok=True)
     return out
 
-# %% ../nbs/07_cli.ipynb #43206652
+# %% ../nbs/07_cli.ipynb #bb0c129c
 Out = Annotated[Path, typer.Option(help="Folder for everything that is written.")]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 
@@ -156,7 +156,7 @@ def _stats(stat):
     "The usual two statistics, the wanted one first."
     return tuple(dict.fromkeys([stat, "mass", "norm"]))
 
-# %% ../nbs/07_cli.ipynb #3aaff523
+# %% ../nbs/07_cli.ipynb #39a0c739
 Prompt = Annotated[str, typer.Argument(help="What the picture shows, in words.")]
 LayoutFile = Annotated[Optional[Path], typer.Option("--layout", help="A layout.json, as Layout.save writes it.")]
 SubjectText = Annotated[Optional[list[str]], typer.Option("--subject", help="NAME=IMAGE@X0,Y0,X1,Y1 (fractions 0..1), once per subject; NAME@... takes the embedded sticker.")]
@@ -170,7 +170,7 @@ Negative = Annotated[str, typer.Option("--negative-prompt", help="What to stay a
 Size = Annotated[Optional[str], typer.Option(help="HEIGHTxWIDTH in pixels; default: the model's own size.")]
 Stats = Annotated[Optional[str], typer.Option(help="Heatmaps to record: text, mass, energy, norm, separated by commas.")]
 
-# %% ../nbs/07_cli.ipynb #602099a8
+# %% ../nbs/07_cli.ipynb #444aebf0
 @_command
 def generate(
     prompt: Prompt,
@@ -190,7 +190,7 @@ def generate(
     result.save(out)
     typer.echo(f"{result!r}\nLook at {out/'picture.png'}; layout, settings{' and heatmaps' if stats else ''} are beside it.")
 
-# %% ../nbs/07_cli.ipynb #6c5525af
+# %% ../nbs/07_cli.ipynb #be52b98a
 @_command
 def compare(
     prompt: Prompt,
@@ -210,7 +210,7 @@ def compare(
                    scale=scale, negative_prompt=negative_prompt, **sides)
     _report(runs, out, stats[0])
 
-# %% ../nbs/07_cli.ipynb #1b605c1a
+# %% ../nbs/07_cli.ipynb #d62efca0
 @_command
 def train(
     stage: Annotated[str, typer.Argument(help="Which stage to train; see the notebook stickers/02_train.")],
@@ -224,7 +224,7 @@ def train(
     from anyms.stickers import train
     train.train(stage, minutes, out, device, resume)
 
-# %% ../nbs/07_cli.ipynb #7a52d7f7
+# %% ../nbs/07_cli.ipynb #9b0e4309
 def _packages():
     "Versions of what matters [list of (what, value, fine)]."
     from importlib.metadata import PackageNotFoundError, version
@@ -244,7 +244,7 @@ def _machine():
     browser = next((b for b in ("chromium", "chromium-browser", "google-chrome", "firefox") if shutil.which(b)), "none found (only browser tests need one)")
     return [("GPU", gpu, True), ("CPU cores", f"{os.cpu_count()}, torch uses {torch.get_num_threads()}", True), ("memory", memory, True), ("browser", browser, True)]
 
-# %% ../nbs/07_cli.ipynb #77e6cb37
+# %% ../nbs/07_cli.ipynb #a918f57e
 def _weights():
     "The embedded weights and their checksums [list of (what, value, fine)]."
     from anyms.stickers.model import check_weights
@@ -261,7 +261,7 @@ def _timing():
     seconds = generate(pipe, prompt, layout, progress=False).seconds
     return [("one picture", f"{seconds:.1f} s (20 steps, 3 subjects, {pipe.device})", True)]
 
-# %% ../nbs/07_cli.ipynb #d7d5fa33
+# %% ../nbs/07_cli.ipynb #62ba4492
 @_command
 def check(
     timing: Annotated[bool, typer.Option(help="Also draw one picture and time it.")] = True,

@@ -20,7 +20,7 @@ from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-# %% ../nbs/00_layout.ipynb #c008
+# %% ../nbs/00_layout.ipynb #c010
 PALETTE = ['#E69F00', '#56B4E9', '#009E73', '#CC79A7', '#D55E00', '#0072B2', '#F0E442']  # Okabe & Ito (2008), without black
 
 def colour(
@@ -29,7 +29,7 @@ def colour(
     "The colour of subject `i`, starting over after the last one."
     return PALETTE[i % len(PALETTE)]
 
-# %% ../nbs/00_layout.ipynb #c012
+# %% ../nbs/00_layout.ipynb #c014
 def _fault(x0, y0, x1, y1):
     "What is wrong with these four numbers, as a sentence; None if nothing is."
     box = f'box ({x0:g}, {y0:g}, {x1:g}, {y1:g})'
@@ -40,7 +40,7 @@ def _fault(x0, y0, x1, y1):
     if y1 < y0: return f'{box} is reversed, y1 is above y0: swap the two, the order is (x0, y0, x1, y1), y grows downwards'
     if x0 == x1 or y0 == y1: return f'{box} has no area: move x1 right of x0 and y1 below y0'
 
-# %% ../nbs/00_layout.ipynb #c014
+# %% ../nbs/00_layout.ipynb #c016
 def _real(
     value,     # anything
     name:str,  # what to call it in the message
@@ -60,7 +60,7 @@ def _pair(
     if h < 1 or w < 1: raise ValueError(f'{name}={size!r} is not positive: give (height, width), each 1 or more')
     return h, w
 
-# %% ../nbs/00_layout.ipynb #c017
+# %% ../nbs/00_layout.ipynb #c019
 def token_span(
     lo:float,   # first edge, 0..1
     hi:float,   # second edge, lo..1
@@ -72,7 +72,7 @@ def token_span(
     middle = min(int((lo + hi)/2*count), count - 1)
     return middle, middle + 1
 
-# %% ../nbs/00_layout.ipynb #c020
+# %% ../nbs/00_layout.ipynb #c022
 @dataclass(frozen=True)
 class Box:
     "A rectangle in fractions of the picture: x to the right, y downwards. Iterates like the tuple (x0, y0, x1, y1)."
@@ -138,7 +138,7 @@ class Box:
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         return cls.from_pixels((xs[0], ys[0], xs[-1] + 1, ys[-1] + 1), size=mask.shape)
 
-# %% ../nbs/00_layout.ipynb #c022
+# %% ../nbs/00_layout.ipynb #c026
 def _four(numbers, name):
     "Four floats out of `numbers`; ValueError if there are not four."
     try: values = list(numbers)
@@ -153,13 +153,13 @@ def read_mask(
     array = np.asarray(mask)
     if array.ndim != 2: raise ValueError(f'mask has shape {array.shape}: give one plane [H W], for example mask[..., 0]')
     if array.dtype != bool:
-        if not np.isin(array, (0, array.max(initial=1))).all() or array.max(initial=0) not in (0, 1, 255):
-            raise ValueError(f'mask holds values other than 0 and 1 (or 0 and 255): threshold it first, for example mask > 127')
+        if array.dtype.kind not in 'iuf' or not np.isin(array, (0, array.max(initial=1))).all() or array.max(initial=0) not in (0, 1, 255):
+            raise ValueError(f'mask of dtype {array.dtype} holds values other than 0 and 1 (or 0 and 255): threshold it first, for example mask > 127')
         array = array > 0
     if not array.any(): raise ValueError(f'mask of shape {array.shape} has no true pixel: mark the region, or give a box')
     return array.copy()
 
-# %% ../nbs/00_layout.ipynb #c028
+# %% ../nbs/00_layout.ipynb #c032
 def levels(
     latent,     # (h, w) of the latent, e.g. (128, 128) for SDXL at 1024 px
     depth:int,  # how many levels to list
@@ -181,7 +181,7 @@ def grid_for(
     known = ', '.join(f'{gh}x{gw}={gh*gw}' for gh, gw in dict.fromkeys(grids))
     raise ValueError(f'n={n} tokens fit no level of a latent of {tuple(latent)}, whose levels are {known}: give the latent (height, width) that the network really runs on')
 
-# %% ../nbs/00_layout.ipynb #c033
+# %% ../nbs/00_layout.ipynb #c038
 LARGEST = 50_000_000  # pixels of a reference image; the image encoder sees 224x224 of them
 
 def _open(path):
@@ -190,6 +190,7 @@ def _open(path):
     if not path.exists(): raise FileNotFoundError(f'image={str(path)!r} does not exist: check the path, relative paths start at {Path.cwd().name!r}')
     if path.is_dir(): raise ValueError(f'image={str(path)!r} is a folder: give one image file in it')
     try: return Image.open(path)
+    except Image.DecompressionBombError: raise ValueError(f'image={str(path)!r} has far too many pixels: shrink it first, 1024 pixels a side are plenty') from None
     except Exception: raise ValueError(f'image={str(path)!r} cannot be read as an image: save it as PNG or JPEG') from None
 
 def _from_array(array):
@@ -203,7 +204,7 @@ def _from_array(array):
     if array.dtype != np.uint8: raise ValueError(f'image array has dtype {array.dtype}: give uint8 in 0..255 or floats in 0..1')
     return Image.fromarray(array)
 
-# %% ../nbs/00_layout.ipynb #c034
+# %% ../nbs/00_layout.ipynb #c039
 def read_image(
     image,          # a path, a PIL image, or an array [h w 3]
 )->Image.Image:     # RGB
@@ -214,7 +215,7 @@ def read_image(
     if isinstance(image, np.ndarray): image = _from_array(image)
     if not isinstance(image, Image.Image): raise TypeError(f'image of type {type(image).__name__} is not an image: give a path, a PIL image or an array [h w 3]')
     w, h = image.size
-    if getattr(image, 'n_frames', 1) > 1: raise ValueError(f'{name} is animated ({image.n_frames} frames): choose one, for example image.seek(0) and image.copy()')
+    if image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1: raise ValueError(f'{name} is animated ({image.n_frames} frames): choose one, for example image.seek(0) and then image.convert("RGB")')
     if min(h, w) < 2: raise ValueError(f'{name} is {w}x{h} pixels, too small to show a subject: give at least 2x2, better 64x64')
     if h*w > LARGEST: raise ValueError(f'{name} is {w}x{h} pixels: the encoder sees about 224x224, so shrink it first, for example image.thumbnail((1024, 1024))')
     if image.mode in ('F', 'I'): raise ValueError(f'{name} has mode {image.mode!r} with no fixed range: scale it to 0..255 and convert it to uint8')
@@ -229,7 +230,7 @@ def _on_white(image, name):
     if image.getextrema()[3][1] == 0: raise ValueError(f'{name} is transparent everywhere, there is nothing to see: give an image with a visible subject')
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
 
-# %% ../nbs/00_layout.ipynb #c037
+# %% ../nbs/00_layout.ipynb #c042
 PRIORITIES = {'background': -1, 'object': 0, 'attribute': 1}  # the paper's semantic order, section 3.3
 
 def _priority(value):
@@ -253,7 +254,7 @@ def _name(value):
     if not value.strip(): raise ValueError(f'name={value!r} is empty: give the subject a name, as in Subject("fox", ...)')
     return value.strip()
 
-# %% ../nbs/00_layout.ipynb #c040
+# %% ../nbs/00_layout.ipynb #c045
 def mask_tokens(
     mask:np.ndarray, # region [H W], bool
     grid,            # (gh, gw)
@@ -265,7 +266,7 @@ def mask_tokens(
     only[share.argmax()] = True  # a region smaller than every token keeps the one it fills most
     return only.reshape(share.shape)
 
-# %% ../nbs/00_layout.ipynb #c042
+# %% ../nbs/00_layout.ipynb #c047
 @dataclass(frozen=True, eq=False)
 class Subject:
     "Something that shall appear in the picture: its name, its reference image, and its place."
@@ -290,9 +291,11 @@ class Subject:
 
     def replace(self, **changes)->'Subject':
         "A copy with some arguments changed; a new box takes the place of a mask, and the other way round."
-        kept = dict(name=self.name, image=self.file or self.image, priority=self.priority, scale=self.scale)
+        kept = dict(name=self.name, image=self.image, priority=self.priority, scale=self.scale)
         if not {'box', 'mask'} & changes.keys(): kept |= dict(box=self.box) if self.mask is None else dict(mask=self.mask)
-        return Subject(**{**kept, **changes})
+        copy = Subject(**{**kept, **changes})
+        if 'image' not in changes: object.__setattr__(copy, 'file', self.file)
+        return copy
 
     def cover(self, grid)->Tensor:
         "The subject's tokens on `grid` = (gh, gw): bool [gh gw], at least one true."
@@ -315,7 +318,7 @@ class Subject:
 
     __hash__ = None
 
-# %% ../nbs/00_layout.ipynb #c046
+# %% ../nbs/00_layout.ipynb #c051
 def _label(pen, xy, text, fill, limit):
     "A small name plate that stays inside `limit` = (width, height)."
     font = ImageFont.load_default(12)
@@ -348,7 +351,7 @@ def beside(
         row.paste(im, (x, 0)); x += im.width + gap
     return row
 
-# %% ../nbs/00_layout.ipynb #c047
+# %% ../nbs/00_layout.ipynb #c052
 def draw_subjects(
     subjects,     # (subject, colour) pairs in the order to paint
     image=None,   # picture to draw on, or None for an empty canvas
@@ -383,7 +386,7 @@ def draw_references(
         tiles.append(tile)
     return beside(*tiles, gap=6)
 
-# %% ../nbs/00_layout.ipynb #c051
+# %% ../nbs/00_layout.ipynb #c056
 @dataclass(frozen=True, eq=False)
 class Coverage:
     "How many subjects cover each token, and who owns it: a grid to look at."
@@ -413,7 +416,7 @@ def _png(image):
     "A picture as PNG bytes."
     file = io.BytesIO(); image.save(file, 'PNG'); return file.getvalue()
 
-# %% ../nbs/00_layout.ipynb #c054
+# %% ../nbs/00_layout.ipynb #c059
 class Layout(Sequence):
     "Subjects and their places: `layout[0]`, `layout['fox']`, `len(layout)`, `for subject in layout`."
 
@@ -421,7 +424,7 @@ class Layout(Sequence):
         subjects,  # a list of Subject, names unique
     ):
         if isinstance(subjects, Subject): raise TypeError(f'subjects={subjects.name!r} is one subject: give a list, as in Layout([subject])')
-        self.subjects = tuple(subjects) if isinstance(subjects, (Sequence, map, filter)) or hasattr(subjects, '__iter__') else ()
+        self.subjects = tuple(subjects) if hasattr(subjects, '__iter__') else ()
         if not self.subjects: raise ValueError(f'subjects={subjects!r} holds no subject: give a list of at least one Subject')
         for item in self.subjects:
             if not isinstance(item, Subject): raise TypeError(f'subjects holds {item!r}, which is not a Subject: wrap it, as in Subject("fox", box=(x0, y0, x1, y1))')
@@ -434,7 +437,7 @@ class Layout(Sequence):
 
     def __getitem__(self, key):
         if not isinstance(key, str): return self.subjects[key]
-        if key not in self.names: raise KeyError(f'subject {key!r} is not in the layout, which has {", ".join(self.names)}')
+        if key not in self.names: raise KeyError(f'subject {key!r} is not in the layout: use one of {", ".join(self.names)}')
         return self.subjects[self.names.index(key)]
 
     @property
@@ -527,7 +530,7 @@ class Layout(Sequence):
         try: return cls.from_dict(data, path.absolute().parent)
         except (ValueError, TypeError, FileNotFoundError) as error: raise type(error)(f'layout file {str(path)!r}: {error}') from None
 
-# %% ../nbs/00_layout.ipynb #c057
+# %% ../nbs/00_layout.ipynb #c061
 VERSION = 1  # of the layout file
 
 def _keys(data, known, where):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB', 'LABELS', 'load', 'find_words', 'picture_size', 'Result', 'generate', 'sheet', 'compare', 'Runs', 'figures']
 
-# %% ../nbs/05_pipeline.ipynb #5b579ee6
+# %% ../nbs/05_pipeline.ipynb #3add3da2
 import difflib, inspect, json, math, os, shutil, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import __version__
-from .attend import get_variant
+from .attend import VARIANTS, get_variant
 from .capture import Maps, capture
-from .heatmap import leakage, limits, range_words, resize, share_in_box
+from .heatmap import limits, range_words, resize
 from .layout import Layout, colour, levels
-from .processors import installed
+from .processors import choose_layers, find_processors, installed, step_window
 
-# %% ../nbs/05_pipeline.ipynb #42ab097e
+# %% ../nbs/05_pipeline.ipynb #2569ea37
 # Where the big models live on the Hub: base weights, and IP-Adapter Plus (h94/IP-Adapter, Apache-2.0) with its image encoder.
 HUB = dict(
     sdxl=dict(model="stabilityai/stable-diffusion-xl-base-1.0", subfolder="sdxl_models", weight="ip-adapter-plus_sdxl_vit-h.safetensors"),
     sd15=dict(model="stable-diffusion-v1-5/stable-diffusion-v1-5", subfolder="models", weight="ip-adapter-plus_sd15.safetensors"),
 )
 
-# %% ../nbs/05_pipeline.ipynb #d6fae082
+# %% ../nbs/05_pipeline.ipynb #303f07a2
 def load(
     name="stickers",  # "stickers" (embedded), "sdxl" or "sd15" (from the Hub), or a folder in diffusers' format
     adapter=None,     # the adapter's .safetensors file, or the folder that holds it (default: looked for inside `name`)
@@ -52,7 +52,7 @@ def load(
     else: pipe = _folder(Path(name), adapter, dtype or torch.float32)
     return pipe.to(device)
 
-# %% ../nbs/05_pipeline.ipynb #cde840c0
+# %% ../nbs/05_pipeline.ipynb #a3c28fb9
 _KNOWN = "'stickers', " + ", ".join(map(repr, HUB))
 
 def _device(device):
@@ -70,13 +70,12 @@ def _dtype(dtype):
     if isinstance(found, torch.dtype) and found.is_floating_point: return found
     raise ValueError(f"dtype={dtype!r} is not a floating type; use 'float32', 'float16' or 'bfloat16'.")
 
-# %% ../nbs/05_pipeline.ipynb #956e3996
+# %% ../nbs/05_pipeline.ipynb #a28034af
 def _stickers(adapter, dtype):
     "The embedded model: `anyms.stickers.model` knows its folder and its checksums."
     if adapter is not None: raise ValueError(f"adapter={str(adapter)!r}: the embedded model carries its own adapter; leave adapter out, or load a folder of your own.")
     from anyms.stickers import model
-    pipe = model.load()
-    return pipe.to(dtype) if dtype else pipe
+    return model.load(dtype=dtype or torch.float32)
 
 def _hub(name, adapter, dtype):
     "A big model from the Hub (or its local cache), adapter included."
@@ -91,7 +90,7 @@ def _hub(name, adapter, dtype):
                       "load('stickers') needs neither.") from e
     return pipe if adapter is None else _adapt(pipe, _adapter_file(adapter))
 
-# %% ../nbs/05_pipeline.ipynb #21cdf730
+# %% ../nbs/05_pipeline.ipynb #1721dee7
 def _folder(
     path,    # a folder with model_index.json [Path]
     adapter, # file or folder of the adapter, or None: looked for inside `path`
@@ -102,17 +101,17 @@ def _folder(
     if not path.exists():
         near = difflib.get_close_matches(str(path), ["stickers", *HUB], 1)
         raise FileNotFoundError(f"load({str(path)!r}): no such folder, and no known name{f' (did you mean {near[0]!r}?)' if near else ''}; known names are {_KNOWN}.")
-    if not (path/"model_index.json").is_file():
-        raise ValueError(f"load({str(path)!r}): no model_index.json in there; give the folder that pipe.save_pretrained(...) wrote.")
+    home = next((d for d in (path, path/"base") if (d/"model_index.json").is_file()), None)  # our own training writes base/ and the adapter beside it
+    if home is None: raise ValueError(f"load({str(path)!r}): no model_index.json in there; give the folder that pipe.save_pretrained(...) wrote.")
     file = _adapter_file(path if adapter is None else adapter)  # before the slow part
-    try: pipe = DiffusionPipeline.from_pretrained(path, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
+    try: pipe = DiffusionPipeline.from_pretrained(home, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, EnvironmentError) as e:
         raise OSError(f"load({str(path)!r}): diffusers cannot open this folder ({_first(e)}); it needs every part as .safetensors (pickles are refused).") from e
     return _adapt(pipe, file)
 
 def _first(e): return (str(e).strip().splitlines() or [type(e).__name__])[0].rstrip(".")[:200]
 
-# %% ../nbs/05_pipeline.ipynb #12801bdd
+# %% ../nbs/05_pipeline.ipynb #514c3196
 def _adapter_file(
     path,  # a file, or a folder that holds exactly one adapter
 ):         # the .safetensors file [Path]
@@ -139,7 +138,7 @@ def _adapt(
         raise ValueError(f"adapter={file.name!r} could not be read as an IP-Adapter for this U-Net ({_first(e)}); the file may be damaged, or made for another model.") from e
     return pipe
 
-# %% ../nbs/05_pipeline.ipynb #39885f69
+# %% ../nbs/05_pipeline.ipynb #4660949b
 def find_words(
     tokenizer,  # the pipeline's tokenizer
     prompt,     # text
@@ -158,7 +157,7 @@ def find_words(
             if hits: found[name] = [i for hit in hits for i in hit]; break
     return found
 
-# %% ../nbs/05_pipeline.ipynb #06d0fcac
+# %% ../nbs/05_pipeline.ipynb #afca2b4c
 def _number(name, x, low, high, whole=False):
     "A finite number in [low, high], else a sentence that says so."
     kind = Integral if whole else Real
@@ -171,29 +170,43 @@ def _text(name, x):
     if not isinstance(x, str): raise TypeError(f"{name} must be one string, not {type(x).__name__}; draw several prompts with several calls.")
     return x
 
-# %% ../nbs/05_pipeline.ipynb #d62565bc
+# %% ../nbs/05_pipeline.ipynb #df4c6265
 def _check_pipe(
     pipe,  # a diffusers pipeline
 ):
-    "It must be a U-Net pipeline with one image adapter."
+    "It must be a U-Net pipeline with one image adapter (`find_processors` sees to that)."
     if not (hasattr(pipe, "unet") and callable(pipe)):
         raise TypeError(f"pipe must be a diffusers pipeline with a U-Net, not {type(pipe).__name__}; load one with load('stickers').")
-    layers = getattr(getattr(pipe.unet, "encoder_hid_proj", None), "image_projection_layers", None)
-    if not layers: raise ValueError("pipe has no image adapter loaded; call pipe.load_ip_adapter(...) first, or load(folder, adapter=file).")
-    if len(layers) > 1: raise ValueError(f"pipe has {len(layers)} image adapters loaded; keep one (pipe.unload_ip_adapter(), then load_ip_adapter once).")
+    find_processors(pipe.unet)
 
 def _check_layout(
     layout,  # the subjects
     grid,    # the coarsest grid of tokens (gh, gw)
 ):
-    "Every subject needs a picture and a box, and there must be room for all."
+    "Every subject needs a reference, and there must be room for all."
     if not isinstance(layout, Layout): raise TypeError(f"layout must be an anyms.Layout, not {type(layout).__name__}; make one with Layout([Subject(name, image, box), ...]).")
     for s in layout:
         if s.image is None: raise ValueError(f"layout: subject {s.name!r} has no reference image; give Subject({s.name!r}, image=...).")
-        if s.box is None: raise ValueError(f"layout: subject {s.name!r} has no box; give Subject({s.name!r}, box=(x0, y0, x1, y1)).")
-    if len(layout) > grid[0]*grid[1]: raise ValueError(f"layout has {len(layout)} subjects, but the coarsest attention grid has {grid[0]}x{grid[1]} tokens; use fewer subjects or a larger picture.")
+    layout.cover(grid)
 
-# %% ../nbs/05_pipeline.ipynb #cd37191b
+def _check_attention(
+    unet,        # the pipeline's U-Net
+    variant,     # name
+    background,  # "zero" or "query"
+    overlap,     # "priority", "sum", "mean" or None
+    negative,    # "zero_image" or "none"
+    layers,      # as `installed` takes them
+    window,      # steps, as `installed` takes them
+):
+    "What `installed` would refuse, before the image encoder runs."
+    if not isinstance(variant, str): raise TypeError(f"variant={variant!r} must be a name; known are {', '.join(VARIANTS)}, and a function of your own becomes one by @variant(name).")
+    get_variant(variant, background=background, overlap=overlap)
+    if negative not in ("zero_image", "none"): raise ValueError(f"negative={negative!r} is not known; use 'zero_image' (as diffusers does) or 'none'.")
+    choose_layers(list(find_processors(unet)), layers)
+    try: step_window(window)
+    except (TypeError, ValueError) as e: raise type(e)(str(e).replace("steps=", "window=", 1)) from None
+
+# %% ../nbs/05_pipeline.ipynb #db023516
 def picture_size(
     pipe,         # a diffusers pipeline
     height=None,  # pixels, or None: the model's own size
@@ -210,7 +223,7 @@ def picture_size(
         size.append(x)
     return tuple(size)
 
-# %% ../nbs/05_pipeline.ipynb #d594848a
+# %% ../nbs/05_pipeline.ipynb #ec4b7a12
 def _versions():
     "Of everything that can change a picture."
     def of(name):
@@ -225,7 +238,7 @@ def _plain(x):
     if isinstance(x, (list, tuple)): return [_plain(i) for i in x]
     return f"<{type(x).__name__}>"
 
-# %% ../nbs/05_pipeline.ipynb #072e49d5
+# %% ../nbs/05_pipeline.ipynb #45d94c1f
 @dataclass
 class Result:
     "One picture with all that led to it."
@@ -265,7 +278,7 @@ def _png(image):
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
-# %% ../nbs/05_pipeline.ipynb #595d00f9
+# %% ../nbs/05_pipeline.ipynb #3e26b26b
 @contextmanager
 def _progress(
     pipe,  # a diffusers pipeline
@@ -281,7 +294,7 @@ def _progress(
         if before is None: del pipe.__dict__["progress_bar"]
         else: pipe.__dict__["progress_bar"] = before
 
-# %% ../nbs/05_pipeline.ipynb #88185aae
+# %% ../nbs/05_pipeline.ipynb #17737925
 def _encode(
     pipe,    # a diffusers pipeline
     images,  # reference pictures [s]
@@ -293,7 +306,7 @@ def _encode(
     null, own = both.chunk(2)
     return [both if guided else own], null
 
-# %% ../nbs/05_pipeline.ipynb #60229e11
+# %% ../nbs/05_pipeline.ipynb #313b552c
 _OWN = dict(  # arguments of the pipeline that `generate` sets itself -> what to use instead
     num_inference_steps="steps", guidance_scale="guidance", generator="seed", ip_adapter_image="layout", ip_adapter_image_embeds="layout",
     num_images_per_prompt="compare(seeds=...)", output_type="result.image", return_dict="result.image", prompt="prompt")
@@ -310,7 +323,7 @@ def _check_extra(
         near = difflib.get_close_matches(k, [*inspect.signature(generate).parameters, *takes], 1)
         raise TypeError(f"generate() has no argument {k!r}, and neither has {type(pipe).__name__}{f'; did you mean {near[0]!r}?' if near else '.'}")
 
-# %% ../nbs/05_pipeline.ipynb #3f0a095e
+# %% ../nbs/05_pipeline.ipynb #851290ae
 def generate(
     pipe,                    # a diffusers pipeline with one image adapter
     prompt,                  # what the picture shows
@@ -339,21 +352,20 @@ def generate(
     call = dict(prompt=_text("prompt", prompt), variant=variant, seed=_number("seed", seed, 0, 2**63 - 1, whole=True),
                 steps=_number("steps", steps, 1, 1000, whole=True), guidance=_number("guidance", guidance, 0, 100), scale=_number("scale", scale, 0, 10),
                 negative_prompt=_text("negative_prompt", negative_prompt), background=background, overlap=overlap, negative=negative, layers=layers, window=window)
+    _check_attention(pipe.unet, variant, background, overlap, negative, layers, window)
+    watch = capture(pipe.unet, stats=_several("stats", stats, str)) if stats else nullcontext()
     words = find_words(getattr(pipe, "tokenizer", None) or pipe.tokenizer_2, prompt, layout.names)
     embeds, null = _encode(pipe, layout.images, _guided(pipe, guidance))
     put = installed(pipe.unet, layout, variant, scale=scale, background=background, overlap=overlap, negative=negative, layers=layers,
                     steps=window, words=words, null=null)
-    watch = capture(pipe.unet, stats=_stats(stats)) if stats else nullcontext()
     with put, watch as maps, _progress(pipe, progress, f"{variant} seed {seed}"):
         start = time.perf_counter()
         image = pipe(**_arguments(pipe, call, size, kw), ip_adapter_image_embeds=embeds).images[0]
         seconds = time.perf_counter() - start
-    return Result(image, layout, _settings(pipe, call, size, kw), seconds, maps)
+    return Result(image, layout, _settings(pipe, call, image.size[::-1], kw), seconds, maps)
 
-# %% ../nbs/05_pipeline.ipynb #b5aa86af
+# %% ../nbs/05_pipeline.ipynb #70c0a189
 def _guided(pipe, guidance): return guidance > 1 and getattr(pipe.unet.config, "time_cond_proj_dim", None) is None
-
-def _stats(stats): return (stats,) if isinstance(stats, str) else tuple(stats)
 
 def _coarsest(
     pipe, # a diffusers pipeline
@@ -386,7 +398,7 @@ def _settings(
             "model": model, "pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__,
             "device": pipe.device.type, "dtype": str(pipe.unet.dtype).removeprefix("torch."), "versions": _versions()}
 
-# %% ../nbs/05_pipeline.ipynb #e2819ba2
+# %% ../nbs/05_pipeline.ipynb #67c3da10
 LABELS = dict(mass="mass: who would win this position", norm="norm: |Z_subject| / |Z_text|", energy="energy: logsumexp of the scores", text="text: probability of the subject's words")
 
 def sheet(
@@ -402,18 +414,22 @@ def sheet(
     fig = Figure(figsize=(2*(1 + len(results)) + .9, (2*high + .3)*(1 + len(layout)) + .4), layout="constrained", dpi=80)
     axes = fig.subplots(1 + len(layout), 1 + len(results), squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
-    _show(axes[0, 0], layout.draw(size=256), "boxes")
+    _show(axes[0, 0], layout.draw(size=_pixels(results[0].image)), "boxes")
     for ax, r, title in zip(axes[0, 1:], results, titles): _show(ax, r.image, title)
     for i, (ax, subject) in enumerate(zip(axes[1:, 0], layout)): _show(ax, subject.image, f"{subject.name}: reference", colour(i))
-    if heats is not None: _heat_rows(fig, axes[1:, 1:], heats, layout, titles, stat or results[0].maps.stats[0])
+    if heats is not None: _heat_rows(fig, axes[1:, 1:], heats, results, titles, stat or results[0].maps.stats[0])
     fig.suptitle(f"{results[0].settings['prompt']}  (seed {results[0].settings['seed']})", fontsize=10)
     return fig
+
+def _pixels(image, long=256):
+    "Size (h, w) of a drawing with the picture's shape."
+    return tuple(round(side*long/max(image.size)) for side in (image.height, image.width))
 
 def _show(ax, image, title, ink="black"):
     ax.imshow(image)
     ax.set_title(title, fontsize=9, color=ink)
 
-# %% ../nbs/05_pipeline.ipynb #18a90486
+# %% ../nbs/05_pipeline.ipynb #8f08f1be
 def _heats(
     results, # pictures of one layout [list of Result]
     stat,    # statistic, or None: the first recorded
@@ -433,24 +449,25 @@ def _mean(
     "One map per subject: the mean over layers and steps."
     return np.asarray(maps.stat(stat).mean("layer", "step").array, dtype=np.float32)
 
-# %% ../nbs/05_pipeline.ipynb #36d6b43b
+# %% ../nbs/05_pipeline.ipynb #4fa4d7d3
 def _heat_rows(
-    fig,    # the sheet
-    axes,   # [s v]
-    heats,  # [v s gh gw]
-    layout, # subjects, for boxes and colours
-    titles, # columns' titles [v]
-    stat,   # name of the statistic
+    fig,     # the sheet
+    axes,    # [s v]
+    heats,   # [v s gh gw]
+    results, # one per column [v]
+    titles,  # columns' titles [v]
+    stat,    # name of the statistic
 ):
     "Heatmaps with one range and one colour bar; each title says the share inside the box."
-    cover = layout.cover(heats.shape[2:])
+    layout = results[0].layout
     low, high = (float(x.squeeze()) for x in limits(heats, "shared"))
-    for v, title in enumerate(titles):
-        inside = share_in_box(heats[v], cover) if heats[v].min() >= 0 else None
+    for v, (title, result) in enumerate(zip(titles, results)):
+        inside = [float("nan")]*len(layout) if stat == "energy" else list(result.maps.share(layout, stat))
         for i, ax in enumerate(axes[:, v]):
-            shade = ax.imshow(heats[v, i], cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=(0, 1, 1, 0), aspect=heats.shape[2]/heats.shape[3])
+            shade = ax.imshow(heats[v, i], cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=(0, 1, 1, 0))
+            ax.set_aspect(result.image.height/result.image.width)
             _frame(ax, layout.boxes[i], colour(i))
-            ax.set_title(f"{title} / {layout.names[i]}" + (f": {inside[i]:.0%} in box" if inside is not None and np.isfinite(inside[i]) else ""), fontsize=8)
+            ax.set_title(f"{title} / {layout.names[i]}" + ("" if math.isnan(inside[i]) else f": {inside[i]:.0%} in box"), fontsize=8)
     bar = fig.colorbar(shade, ax=list(axes.ravel()), fraction=.05, pad=.02)
     bar.set_label(f"{LABELS.get(stat, stat)}\nmean over layers and steps, {range_words('shared')}", fontsize=8)
     bar.ax.tick_params(labelsize=7)
@@ -458,7 +475,7 @@ def _heat_rows(
 def _frame(ax, box, ink):
     ax.add_patch(Rectangle((box.x0, box.y0), box.width, box.height, fill=False, lw=1.6, ec=ink))
 
-# %% ../nbs/05_pipeline.ipynb #088b9f7d
+# %% ../nbs/05_pipeline.ipynb #514cab47
 @contextmanager
 def _whole(
     folder, # where the bundle shall stand
@@ -482,7 +499,7 @@ def _whole(
     finally:
         for left in (part, old): shutil.rmtree(left, ignore_errors=True)
 
-# %% ../nbs/05_pipeline.ipynb #3c26badd
+# %% ../nbs/05_pipeline.ipynb #a44a64fc
 def _read(
     path,  # a JSON file of ours [Path]
     mark,  # key that holds the format's version, e.g. "anyms_result"
@@ -495,16 +512,19 @@ def _read(
     if data[mark] != 1: raise ValueError(f"{str(path)!r} has {mark} version {data[mark]!r}, and this anyms reads version 1; open it with the anyms that wrote it.")
     return data
 
-def _write(path, data): path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf8")
+def _write(path, data):
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf8")
+    os.replace(part, path)
 
-# %% ../nbs/05_pipeline.ipynb #83debb25
+# %% ../nbs/05_pipeline.ipynb #e221cbd2
 def _save_result(
     result, # Result
     folder, # an existing empty folder [Path]
 ):
     "The four files of a bundle."
     result.image.save(folder/"picture.png")
-    embedded(result.layout).save(folder/"layout.json")
+    result.layout.save(folder/"layout.json", embed=True)  # a bundle stands alone
     if result.maps is not None: result.maps.save(folder/"maps.safetensors")
     _write(folder/"settings.json", dict(anyms_result=1, seconds=round(result.seconds, 4), **result.settings))
 
@@ -522,7 +542,7 @@ def _load_result(
     maps = folder/"maps.safetensors"
     return Result(image, Layout.load(folder/"layout.json"), settings, settings.pop("seconds"), Maps.load(maps) if maps.exists() else None)
 
-# %% ../nbs/05_pipeline.ipynb #eaa7d248
+# %% ../nbs/05_pipeline.ipynb #fbea5e2e
 def compare(
     pipe,                                        # a diffusers pipeline with one image adapter
     prompt,                                      # what the pictures show
@@ -537,14 +557,14 @@ def compare(
 )->"Runs":                                       # ValueError or TypeError for bad input, before the first picture
     "Draw a layout by several variants from the same noise."
     variants, seeds = _several("variants", variants, str), _several("seeds", seeds, Integral)
-    for v in variants: get_variant(v)
+    for v in variants: get_variant(v, background=kw.get("background", "zero"), overlap=kw.get("overlap"))
     for name in {"variant", "seed"} & set(kw): raise TypeError(f"compare() takes several: use {name}s=... instead of {name}=.")
     todo, results = [(v, s) for v in variants for s in seeds], []
     with tqdm(todo, disable=not progress, unit="picture", desc="compare") as bar:
         for v, s in bar:
             bar.set_postfix_str(f"{v} seed {s}")
             results.append(generate(pipe, prompt, layout, v, seed=s, stats=stats, progress=False, **kw))
-            if folder is not None: Runs(results).save(folder)
+            if folder is not None: _append(results, Path(folder))
     return Runs(results)
 
 def _several(name, x, kind):
@@ -559,7 +579,7 @@ def _several(name, x, kind):
     if twice: raise ValueError(f"{name}: {twice[0]!r} is in the list twice; name each once.")
     return x
 
-# %% ../nbs/05_pipeline.ipynb #ef695a5e
+# %% ../nbs/05_pipeline.ipynb #4d713f69
 class Runs:
     "Pictures of one layout by several variants and seeds."
     def __init__(self,
@@ -619,39 +639,49 @@ class Runs:
         folder = Path(folder)
         return cls(_load_result(folder/name) for name in _read(folder/"runs.json", "anyms_runs")["pictures"])
 
-# %% ../nbs/05_pipeline.ipynb #4a86a89d
+# %% ../nbs/05_pipeline.ipynb #cdaf2ee7
 def _figure_png(figure):
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 def _save_runs(
-    runs,   # Runs
+    runs,   # Results in order
     folder, # an existing empty folder [Path]
 ):
     "A sub-folder per picture."
-    names = [f"{r.settings['variant']}-{r.settings['seed']}" for r in runs]
-    for name, r in zip(names, runs):
-        (folder/name).mkdir()
-        _save_result(r, folder/name)
-    _write(folder/"runs.json", dict(anyms_runs=1, pictures=names))
+    for r in runs:
+        (folder/_name(r)).mkdir()
+        _save_result(r, folder/_name(r))
+    _write(folder/"runs.json", dict(anyms_runs=1, pictures=[_name(r) for r in runs]))
 
-# %% ../nbs/05_pipeline.ipynb #8c8d6a5c
+def _append(
+    results, # all so far; the last is new [list of Result]
+    folder,  # where the first of them began a bundle [Path]
+):
+    "Add the newest picture to saved runs; runs.json names only whole bundles at any time."
+    if len(results) == 1: Runs(results).save(folder); return
+    results[-1].save(folder/_name(results[-1]))
+    _write(folder/"runs.json", dict(anyms_runs=1, pictures=[_name(r) for r in results]))
+
+def _name(result): return f"{result.settings['variant']}-{result.settings['seed']}"
+
+# %% ../nbs/05_pipeline.ipynb #d8c4a378
 def figures(
     result,  # with or without maps
-    stats=None,  # names; None: all that were recorded and are never negative
-):           # per subject: in-box share and leakage of each statistic [DataFrame, s rows]
+    stats=None,  # names; None: all that were recorded, but for energy
+):               # per subject: in-box share and leakage of each statistic [DataFrame, s rows]
     "In-box share and leakage per subject."
-    table = pd.DataFrame({"subject": result.layout.names})
-    for stat in (result.maps.stats if result.maps is not None else ()) if stats is None else stats:
-        heat = _mean(result.maps, stat)
-        if heat.min() < 0: continue  # energy is a logarithm: shares of it mean nothing
-        table[f"{stat}_in_box"] = share_in_box(heat, result.layout.cover(heat.shape[1:]))
-        lost = leakage(heat, result.layout)
+    layout, maps = result.layout, result.maps
+    table = pd.DataFrame({"subject": layout.names})
+    for stat in (() if maps is None else maps.stats) if stats is None else stats:
+        if stat == "energy": continue  # a logarithm: shares of it mean nothing
+        lost = maps.leakage(layout, stat).to_numpy()
+        table[f"{stat}_in_box"] = maps.share(layout, stat).to_numpy()
         table[f"{stat}_leakage"] = lost[:, :-1].sum(1) - lost.diagonal()
     return table
 
-# %% ../nbs/05_pipeline.ipynb #1b4b3ace
+# %% ../nbs/05_pipeline.ipynb #40ddfbeb
 def _table(
     runs,  # Runs
     each,  # "run", "variant" or "subject"

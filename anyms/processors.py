@@ -89,9 +89,9 @@ def unconditional(
     flat = source.flatten(2) if source.ndim > 2 else source[:, None]
     if null is None and source.ndim > 3: return (flat == flat[:, :1]).all(-1).all(-1) & (flat.shape[1] > 1)
     if null is None: return (flat == 0).all(-1).all(-1)
-    null = null if null.ndim == source.ndim else null[None]
-    if null.ndim != source.ndim or null.shape[2:] != source.shape[2:] or null.shape[1] not in (1, source.shape[1]):
-        raise AdapterError(f"null has the shape {list(null.shape)} and the reference pictures' embedding {list(source.shape)}; give one row of that shape, as null_embedding(pipe) does.")
+    given, null = null, null if null.ndim == source.ndim else null[None]
+    if null.ndim != source.ndim or len(null) != 1 or null.shape[2:] != source.shape[2:] or null.shape[1] not in (1, source.shape[1]):
+        raise AdapterError(f"null has the shape {list(given.shape)} and the reference pictures' embedding {list(source.shape)}; give one row of that shape, as null_embedding(pipe) does.")
     null = null.to(source).expand_as(source[:1]).flatten(2)
     far = (flat - null).flatten(1).norm(dim=1)                 # another batch size may round otherwise
     return far <= .01*null.norm()
@@ -222,22 +222,20 @@ class SubjectAttention(nn.Module):
         z = self.now.draw(q, refs, self.now.cover(q.shape[2], q.device)[1])
         return z.masked_fill(rearrange(self.now.off, 'b -> b 1 1 1'), 0) if self.now.drop else z
 
-    def parts(self, q, refs):
-        "Each subject's own share of Z_image, in the layout's order [b s h n d]."
-        now, (b, h, n, d) = self.now, q.shape
-        if not self.works: return q.new_zeros(b, len(now.layout), h, n, d)
-        parts = contributions(now.draw, q, refs, now.cover(n, q.device)[1])[:, now.order.argsort().to(q.device)]
-        return parts.masked_fill(rearrange(now.off, 'b -> b 1 1 1 1'), 0) if now.drop else parts
-
     def show(self, tap, q, text_k, text_out, refs):
         "Hand the tap a look at this layer; its work is done, so looking changes nothing."
-        now, back = self.now, self.now.order.argsort().to(q.device)
-        rows = (~now.off).nonzero().flatten()
+        now, back, works = self.now, self.now.order.argsort().to(q.device), self.works
+        (grid, cover), off = now.cover(q.shape[2], q.device), now.off
+        rows = (~off).nonzero().flatten()
         if now.null is None and not len(rows): rows = torch.arange(len(q), device=q.device)
         if not len(rows): return                                # a guider's unconditional half: nothing of a subject to see
-        tap(Look(layer=self.name, step=now.step, timestep=now.timestep, grid=now.cover(q.shape[2], q.device)[0], names=now.layout.names,
-                 q=q, text_k=text_k, text_out=text_out, refs=KV(refs.k[:, back], refs.v[:, back]), parts=lambda: self.parts(q, refs),
-                 cond=rows, words=now.words))
+        def parts():
+            "Each subject's share of Z_image [b s h n d]; may be asked for later, so it depends on nothing that moves on."
+            if not works: return q.new_zeros(len(q), len(now.layout), *q.shape[1:])
+            z = contributions(now.draw, q, refs, cover)[:, back]
+            return z.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0) if now.drop else z
+        tap(Look(layer=self.name, step=now.step, timestep=now.timestep, grid=grid, names=now.layout.names, q=q, text_k=text_k, text_out=text_out,
+                 refs=KV(refs.k[:, back], refs.v[:, back]), parts=parts, cond=rows, words=now.words))
 
 # %% ../nbs/02_processors.ipynb #c035
 def _check(layout, scale, negative, words, null, unet):

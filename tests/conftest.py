@@ -157,15 +157,25 @@ def embedded_weights():
     return (folder/"checksums.json").is_file()
 
 
-@pytest.fixture(params=[*KINDS, pytest.param("embedded", marks=pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there"))])
-def pipe(request, pipes):
-    "Every pipeline in turn, the embedded trained model among them; it must come back with the same processors and no hooks."
-    found = pipes(request.param)
+def left_as_found(found):
+    "Hand the pipeline to a test, and see that it comes back with the same processors and no hooks."
     before, hooks = dict(found.unet.attn_processors), len(found.unet._forward_pre_hooks)
     yield found
     after = found.unet.attn_processors
     assert list(after) == list(before) and all(after[k] is before[k] for k in before), "a test left other processors behind"
     assert len(found.unet._forward_pre_hooks) == hooks, "a test left a hook behind"
+
+
+@pytest.fixture(params=[*KINDS, pytest.param("embedded", marks=pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there"))])
+def pipe(request, pipes):
+    "Every pipeline in turn, the embedded trained model among them."
+    yield from left_as_found(pipes(request.param))
+
+
+@pytest.fixture(params=["sd15-plain", "sdxl-plus"])
+def either(request, pipes):
+    "Two pipelines that differ in family and adapter, for what need not be shown on all."
+    yield from left_as_found(pipes(request.param))
 
 
 @pytest.fixture

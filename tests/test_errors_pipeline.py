@@ -1,17 +1,22 @@
 "Bad input to load, generate, compare, bundles and the command line: one sentence, before a model runs, nothing changed."
-import json, types
-from pathlib import Path
+import json, re
 
-import numpy as np
 import pytest
 from PIL import Image
+from conftest import adapter, load_adapters, tiny
 from typer.testing import CliRunner
 
 from anyms.cli import _layout, _numbers, _size, app, parse_subject
 from anyms.layout import Layout, Subject
-from anyms.pipeline import Result, Runs, compare, generate, load, picture_size, sheet
+from anyms.pipeline import Result, Runs, compare, generate, load
 
 BOX = (0, 0, .5, .5)
+
+
+@pytest.fixture(scope="module")
+def pipe(pipes): return pipes("sdxl-plus")
+
+
 RED = Image.new("RGB", (32, 32), "red")
 
 
@@ -21,29 +26,30 @@ def layout(n=1): return Layout([Subject(f"fox {i}", image=RED, box=BOX) for i in
 def draw(p, **kw): return generate(p, **{**dict(prompt="a fox", layout=layout(), steps=1, progress=False), **kw})
 
 
-def bare(layers):
-    "A stand-in for a pipeline with that many adapters."
-    class Pipe:
-        unet = types.SimpleNamespace(encoder_hid_proj=types.SimpleNamespace(image_projection_layers=layers))
-        def __call__(self): pass
-    return Pipe()
+def adapters(count):
+    "A tiny pipeline with that many adapters."
+    pipe = tiny(with_adapter=False)
+    return load_adapters(pipe, *(adapter(pipe.unet, True, seed) for seed in range(count))) if count else pipe
 
 
 # what is called with the tiny pipeline, the exception, the message
 GENERATE = [
     (lambda p: draw(None), TypeError, "pipe must be a diffusers pipeline with a U-Net, not NoneType; load one"),
     (lambda p: draw(p.unet), TypeError, "pipe must be a diffusers pipeline with a U-Net, not UNet2DConditionModel"),
-    (lambda p: draw(bare([])), ValueError, "no image adapter loaded; call pipe.load_ip_adapter"),
-    (lambda p: draw(bare([1, 2])), ValueError, "has 2 image adapters loaded; keep one"),
+    (lambda p: draw(adapters(0)), ValueError, "no IP-Adapter loaded; call pipe.load_ip_adapter"),
+    (lambda p: draw(adapters(2)), ValueError, "has 2 IP-Adapters loaded, and one serves all subjects; unload them"),
     (lambda p: draw(p, prompt=None), TypeError, "prompt must be one string, not NoneType"),
     (lambda p: draw(p, prompt=["a", "b"]), TypeError, "prompt must be one string, not list; draw several prompts with several calls"),
     (lambda p: draw(p, negative_prompt=3), TypeError, "negative_prompt must be one string, not int"),
     (lambda p: draw(p, layout=[Subject("fox", image=RED, box=BOX)]), TypeError, "layout must be an anyms.Layout, not list; make one with"),
     (lambda p: draw(p, layout=Layout([Subject("fox", box=BOX)])), ValueError, "subject 'fox' has no reference image; give"),
-    (lambda p: draw(p, layout=Layout([Subject("fox", image=RED)])), ValueError, "subject 'fox' has no box; give"),
-    (lambda p: draw(p, layout=layout(80), height=8, width=8), ValueError, "layout has 80 subjects, but the coarsest attention grid has .* tokens; use fewer"),
+    (lambda p: draw(p, layout="layout.json"), TypeError, "layout must be an anyms.Layout, not str"),
+    (lambda p: draw(p, layout=layout(80), height=8, width=8), ValueError, r"80 subjects on grid=\(.*\) are more than its .* tokens: use fewer subjects or a larger picture"),
     (lambda p: draw(p, variant="cropmerge"), ValueError, "cropmerge.*crop_merge"),
-    (lambda p: draw(p, variant=3), (TypeError, ValueError), "3"),
+    (lambda p: draw(p, variant=3), TypeError, "variant=3 must be a name; known are full"),
+    (lambda p: draw(p, variant=lambda q, refs, cover: q), TypeError, "a function of your own becomes one by @variant"),
+    (lambda p: draw(p, variant="full", overlap="mean"), ValueError, "variant 'full' takes no option overlap='mean'"),
+    (lambda p: draw(p, stats=3), TypeError, "stats=3 must be a list, not int"),
     (lambda p: draw(p, seed=-1), ValueError, "seed=-1 must be a whole number from 0 to"),
     (lambda p: draw(p, seed=1.5), TypeError, "seed=1.5 must be a whole number .*, not float"),
     (lambda p: draw(p, seed=True), TypeError, "seed=True must be a whole number .*, not bool"),
@@ -60,7 +66,8 @@ GENERATE = [
     (lambda p: draw(p, variant="masked", overlap="max"), ValueError, "overlap='max'.*priority.*sum.*mean"),
     (lambda p: draw(p, negative="some"), ValueError, "negative='some'.*zero_image.*none"),
     (lambda p: draw(p, layers="sideways"), ValueError, "layers.*sideways"),
-    (lambda p: draw(p, window=(5, 2)), ValueError, "steps|window"),
+    (lambda p: draw(p, window=(5, 2)), ValueError, "window=.5, 2. contains no step"),
+    (lambda p: draw(p, window="early"), TypeError, "window='early' should be a range"),
     (lambda p: draw(p, width=6), ValueError, "width=6 must be a multiple of .*; the nearest is"),
     (lambda p: draw(p, height=0), ValueError, "height=0 must be a whole number from 1"),
     (lambda p: draw(p, height=64.), TypeError, "height=64.0 must be a whole number .*, not float"),
@@ -254,6 +261,5 @@ COMMANDS = [
 def test_command(command, message):
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 2 and "Traceback" not in done.output
-    import re
     assert re.search(message, done.stderr)
     if done.stderr.startswith("anyms:"): assert done.stderr.strip().count("\n") == 0

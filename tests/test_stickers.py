@@ -132,7 +132,7 @@ def test_embedded_weights_are_small_and_whole():
 def test_damaged_or_missing_weights_are_named(tmp_path):
     copy = tmp_path/'weights'; shutil.copytree(model.WEIGHTS, copy)
     file = copy/'base'/'vae'/'diffusion_pytorch_model.safetensors'
-    file.write_bytes(file.read_bytes()[:-8]+b'\0'*8)
+    file.write_bytes(file.read_bytes()[:-8]+b'damaged!')
     with pytest.raises(OSError, match=r'vae.*is damaged; reinstall'): model.load(copy)
     (copy/model.ADAPTER).unlink()
     with pytest.raises(OSError, match=r'ip-adapter.*is missing'): model.load(copy)
@@ -155,19 +155,19 @@ def test_dropped_references_go_with_what_they_mean():
             if (pixels[i] == 0).all() and captions[i]: assert what.sprite[i, 0] == -1
 
 def test_decoder_run_resumes_where_it_stopped(tmp_path):
-    first = train.train_decoder(tmp_path, minutes=.02, batch=4)
+    first = train.train_decoder(tmp_path, minutes=.01, batch=2)
     assert first.step > 0
-    again = train.train_decoder(tmp_path, minutes=.02, batch=4)
-    assert again.step > first.step and again.seen == again.step*4
+    again = train.train_decoder(tmp_path, minutes=.01, batch=2)
+    assert again.step > first.step and again.seen == again.step*2
     state = json.loads((tmp_path/'decoder'/'state.json').read_text())
     assert state['step'] == again.step and len(state['log']) >= 2
     assert not list(tmp_path.rglob('*.part'))
 
 def test_joint_run_learns_resumes_and_publishes(tmp_path):
-    train.train_decoder(tmp_path, minutes=.02, batch=4)
-    first = train.train_joint(tmp_path, minutes=.04, batch=8)
+    train.train_decoder(tmp_path, minutes=.01, batch=2)
+    first = train.train_joint(tmp_path, minutes=.02, batch=4)
     moments = load_file(tmp_path/'joint'/'optimiser.safetensors')
-    again = train.train_joint(tmp_path, minutes=.04, batch=8)
+    again = train.train_joint(tmp_path, minutes=.02, batch=4)
     assert again.step > first.step > 0
     assert float(moments['0.step']) == first.step
     train.publish(tmp_path, tmp_path/'weights')

@@ -10,7 +10,7 @@ __all__ = ['WEIGHTS', 'STRIDE', 'SHORT', 'CROP', 'GALLERY', 'SHAPES', 'PARTS', '
            'load_judge', 'verdict_sheet', 'average_precision', 'bootstrap', 'difference', 'summary', 'wide', 'ceiling',
            'ceilings', 'evaluate']
 
-# %% ../../nbs/stickers/03_judge.ipynb #550e7f07
+# %% ../../nbs/stickers/03_judge.ipynb #c003
 import functools, hashlib, itertools, json, time, zlib
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, nouns, paint, references, scenes, sprites
 
-# %% ../../nbs/stickers/03_judge.ipynb #3862365d
+# %% ../../nbs/stickers/03_judge.ipynb #c004
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
 STRIDE = 4      # pixels per cell of the detector's grid
 SHORT = 64      # pictures are brought to this short side first, in pixels
 CROP = 32       # side of the embedder's crops, in pixels
 GALLERY = 50    # pictures among which the right one must be found
 
-# %% ../../nbs/stickers/03_judge.ipynb #d87e3773
+# %% ../../nbs/stickers/03_judge.ipynb #c007
 def _conv(c_in, c_out, stride=1, size=3):
     return nn.Sequential(nn.Conv2d(c_in, c_out, size, stride, size//2, bias=False), nn.BatchNorm2d(c_out), nn.SiLU())
 
@@ -63,7 +63,7 @@ class Detector(nn.Module):
         edges = self.edges(narrow).clamp(-3, 4).exp()
         return self.heat(narrow)[:, 0], last(edges), last(torch.cat([wide, narrow], 1)), self.place(sixteen.mean((2, 3)))
 
-# %% ../../nbs/stickers/03_judge.ipynb #154f6e6c
+# %% ../../nbs/stickers/03_judge.ipynb #c010
 def cells(
     grid:tuple,    # (gh, gw)
     device='cpu',
@@ -90,7 +90,7 @@ def targets(
     nearest, owner = far.min(1)
     return bump.amax(1), owner.masked_fill(nearest.isinf(), -1), box
 
-# %% ../../nbs/stickers/03_judge.ipynb #d8377f44
+# %% ../../nbs/stickers/03_judge.ipynb #c013
 def giou(
     a:Tensor,   # boxes [n 4]
     b:Tensor,   # boxes [n 4]
@@ -111,7 +111,7 @@ def pairwise_iou(
     both = area(torch.cat([torch.maximum(a[:, None, :2], b[:, :2]), torch.minimum(a[:, None, 2:], b[:, 2:])], -1))
     return both/(area(a)[:, None]+area(b)-both).clamp(min=1e-9)
 
-# %% ../../nbs/stickers/03_judge.ipynb #f5e6bce7
+# %% ../../nbs/stickers/03_judge.ipynb #c014
 def detector_loss(
     detector:Detector,
     x:Tensor,        # pictures in 0..1 [b 3 h w]
@@ -137,7 +137,7 @@ def _noun_of(device):
     number = {n: i for i, n in enumerate(nouns())}
     return torch.tensor([number[s.noun] for s in sprites()], device=device)
 
-# %% ../../nbs/stickers/03_judge.ipynb #703d44a7
+# %% ../../nbs/stickers/03_judge.ipynb #c017
 class Detections:
     "What the detector sees in one picture, strongest first."
     def __init__(self, box, score, noun, place):
@@ -156,7 +156,7 @@ def detect(
     x:Tensor,           # pictures in 0..1 [b 3 h w], sides multiples of 4
     least:float=.1,     # weakest score that is kept
     most:int=16,        # detections per picture
-    overlap:float=.45,  # two peaks whose boxes overlap more are one (IoU)
+    overlap:float=.7,   # two peaks whose boxes overlap more are one (IoU); of one noun already at half of it
 )->list:                # `Detections` per picture
     "Peaks of the heat, strongest first, after non-maximum suppression."
     heat, edges, features, place = detector(x)
@@ -168,19 +168,19 @@ def detect(
         keep = where[i][score[i] >= least]
         at, e = cells((gh, gw), x.device).flatten(0, 1)[keep], edges[i].flatten(0, 1)[keep]
         box = (torch.cat([at-e[:, :2], at+e[:, 2:]], 1)/at.new_tensor([gw, gh, gw, gh])).clamp(0, 1)
-        rows = _suppress(box, overlap)
-        noun = detector.noun(features[i].flatten(0, 1)[keep[rows]]).softmax(1)
-        found.append(Detections(box[rows], peak[i][keep[rows]], noun, place[i].softmax(0)))
+        noun = detector.noun(features[i].flatten(0, 1)[keep]).softmax(1)
+        rows = _suppress(box, noun.argmax(1) if len(noun) else noun, overlap)
+        found.append(Detections(box[rows], peak[i][keep[rows]], noun[rows], place[i].softmax(0)))
     return found
 
-def _suppress(box, overlap):
-    "Rows of boxes (strongest first) that overlap no stronger kept one by more than `overlap`."
+def _suppress(box, noun, overlap):
+    "Rows of boxes (strongest first) that no stronger kept one makes superfluous."
     iou, rows = pairwise_iou(box, box), []
     for i in range(len(box)):
-        if all(iou[i, j] <= overlap for j in rows): rows.append(i)
+        if all(iou[i, j] <= (overlap/2 if noun[i] == noun[j] else overlap) for j in rows): rows.append(i)
     return rows
 
-# %% ../../nbs/stickers/03_judge.ipynb #412ff49d
+# %% ../../nbs/stickers/03_judge.ipynb #c020
 class Embedder(nn.Module):
     "Crops in 0..1 [n 3 32 32] to unit vectors [n 64]."
     def __init__(self, width=(24, 64, 112, 144), out=64):
@@ -190,10 +190,11 @@ class Embedder(nn.Module):
         self.out = nn.Linear(d*4, out)
         self.sharp = nn.Parameter(torch.tensor(2.7))   # log of the softmax's scale
     def forward(self, x):
+        "-> unit vectors [n 64]"
         x = self.body(x*2-1)
         return F.normalize(self.out(F.avg_pool2d(x, x.shape[-1]//2).flatten(1)), dim=1)
 
-# %% ../../nbs/stickers/03_judge.ipynb #da5061e2
+# %% ../../nbs/stickers/03_judge.ipynb #c021
 def crops(
     x:Tensor,         # pictures [b 3 h w]
     which:Tensor,     # picture of every crop [n]
@@ -211,7 +212,7 @@ def crops(
     at = ((low+high)/2)[:, None, None]+half[:, None, None]*offset
     return F.grid_sample(x[which], at/pixels*2-1, padding_mode='border', align_corners=False)
 
-# %% ../../nbs/stickers/03_judge.ipynb #338d6c59
+# %% ../../nbs/stickers/03_judge.ipynb #c024
 def identity_batch(
     seed:int,
     groups:int=24,       # nouns in the batch, every drawing of each
@@ -236,7 +237,7 @@ def _refit(box, pick):
     low = torch.minimum(((box[..., :2]+box[..., 2:]-extent)/2).clamp(min=0), 1-extent)
     return torch.cat([low, low+extent], -1)
 
-# %% ../../nbs/stickers/03_judge.ipynb #9888a4e0
+# %% ../../nbs/stickers/03_judge.ipynb #c025
 def embedder_loss(
     embedder:Embedder,
     x:Tensor,          # pictures in 0..1 [b 3 h w], perhaps worn
@@ -259,7 +260,7 @@ def embedder_loss(
     same = torch.arange(b*s)
     return (F.cross_entropy(scores, same)+F.cross_entropy(scores.T, same))/2
 
-# %% ../../nbs/stickers/03_judge.ipynb #a3d3200a
+# %% ../../nbs/stickers/03_judge.ipynb #c028
 def worn(
     x:Tensor,      # pictures in 0..1 [b 3 h w]
     rng,           # torch.Generator
@@ -274,7 +275,7 @@ def worn(
     soft = (soft-.5)*(.8+.4*random(b, 1, 1, 1))+.5+.12*(random(b, 3, 1, 1)-.5)
     return torch.where(random(b, 1, 1, 1) < share, soft, x).clamp(0, 1)
 
-# %% ../../nbs/stickers/03_judge.ipynb #3b25632a
+# %% ../../nbs/stickers/03_judge.ipynb #c030
 SHAPES = ((64, 64),)*6 + ((64, 96), (96, 64))   # sizes of the training pictures (h, w)
 
 def train_detector(
@@ -297,7 +298,7 @@ def train_detector(
         return loss.item(), batch
     return timed(run, minutes, body, **kw)
 
-# %% ../../nbs/stickers/03_judge.ipynb #a8348c0c
+# %% ../../nbs/stickers/03_judge.ipynb #c031
 def train_embedder(
     out:Path,         # run folder; an earlier run in it goes on
     minutes:float,    # time box
@@ -317,7 +318,7 @@ def train_embedder(
         return loss.item(), what.sprite.numel()
     return timed(run, minutes, body, **kw)
 
-# %% ../../nbs/stickers/03_judge.ipynb #4eb61fc6
+# %% ../../nbs/stickers/03_judge.ipynb #c034
 PARTS = ('train', 'drawing', 'noun')   # of the world; see `world.split_of`
 
 def worst_cover(
@@ -348,7 +349,7 @@ def held_out_layouts(
     streams = [_stream(c, o, 900_000_000+1_000*seed, splits=tuple(splits), words=words, places=places, hue=hue) for c, o in kinds]
     return [next(streams[i%len(streams)]) for i in range(n)]
 
-# %% ../../nbs/stickers/03_judge.ipynb #4fada29e
+# %% ../../nbs/stickers/03_judge.ipynb #c035
 def _stream(count, overlapping, seed, **kw):
     "Layouts of one kind, endlessly."
     for chunk in itertools.count():
@@ -363,7 +364,7 @@ def _truth(what, i, overlapping):
                place=PLACES[int(what.place[i])].name, hue=[round(v, 5) for v in what.hue[i].tolist()], u=[round(v, 5) for v in what.u[i].tolist()], overlapping=overlapping)
     return one | dict(id=f'L{zlib.crc32(json.dumps(one).encode()):08x}')
 
-# %% ../../nbs/stickers/03_judge.ipynb #aec0ae96
+# %% ../../nbs/stickers/03_judge.ipynb #c037
 def scenes_of(
     truth:list,   # from `held_out_layouts` [n]
 )->Scenes:
@@ -384,7 +385,7 @@ def as_layout(
     image = lambda p: Image.fromarray((p.permute(1, 2, 0)*255).round().byte().numpy())
     return Layout([Subject(name, image=image(p), box=tuple(box), priority=i) for i, (name, p, box) in enumerate(zip(one['nouns'], pictures, one['boxes']))])
 
-# %% ../../nbs/stickers/03_judge.ipynb #e85d498b
+# %% ../../nbs/stickers/03_judge.ipynb #c043
 FOUND = .15   # a noun is seen where score x probability reaches this
 
 def best_pairs(
@@ -413,7 +414,7 @@ def gallery(
     rng = torch.Generator().manual_seed(zlib.crc32(f"{one['id']} {j}".encode()))
     return torch.cat([torch.tensor([right]), same[same != right], other[torch.randperm(len(other), generator=rng)]])[:size]
 
-# %% ../../nbs/stickers/03_judge.ipynb #41ae41b5
+# %% ../../nbs/stickers/03_judge.ipynb #c044
 def fit(
     image,         # PIL picture, array [h w 3] in 0..255, or tensor [3 h w] in 0..1
     short:int=SHORT,
@@ -428,7 +429,7 @@ def fit(
     size = tuple(max(STRIDE, round(v*short/min(h, w)/STRIDE)*STRIDE) for v in (h, w))
     return image.float() if size == (h, w) else F.interpolate(image[None].float(), size, mode='bilinear', antialias=True)[0].clamp(0, 1)
 
-# %% ../../nbs/stickers/03_judge.ipynb #0d539278
+# %% ../../nbs/stickers/03_judge.ipynb #c045
 class Judge:
     "A trained detector and embedder; call it with pictures and their truth."
     def __init__(self, detector, embedder, card=None):
@@ -501,7 +502,7 @@ class Judge:
             out |= dict(mIoU=float((torch.cat([iou, iou.new_zeros(1, len(box))]).gather(0, k[None])[0]*found).mean()), text=float(found.mean()))
         return out
 
-# %% ../../nbs/stickers/03_judge.ipynb #67390433
+# %% ../../nbs/stickers/03_judge.ipynb #c046
 def _seen(d, names):
     "For each noun the detection that most resembles it: score x probability [s], which one [s] (0 of 0 if there is none)."
     if not len(d): return torch.zeros(len(names)), torch.zeros(len(names), dtype=torch.long)
@@ -523,7 +524,7 @@ def _detections(d, t):
         yield dict(kind='detection', layout=t['id'], subjects=len(t['nouns']), overlapping=t['overlapping'], noun=nouns()[int(noun[k])],
                    score=float(score[k]), strength=float(d.score[k]), hit=float(hit[k]), hit_any=float(any_))
 
-# %% ../../nbs/stickers/03_judge.ipynb #80bfabdc
+# %% ../../nbs/stickers/03_judge.ipynb #c048
 def save_judge(
     out:Path,             # run folder with both finished
     folder:Path=WEIGHTS,  # where to write judge.safetensors and judge.json
@@ -557,7 +558,7 @@ def load_judge(
     both.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(file).items()})
     return Judge(both['detector'], both['embedder'], card)
 
-# %% ../../nbs/stickers/03_judge.ipynb #cabb15c0
+# %% ../../nbs/stickers/03_judge.ipynb #c052
 def verdict_sheet(
     images,         # tensor [n 3 h w] in 0..1 or a list of pictures
     found:list,     # `Detections` of each
@@ -586,7 +587,7 @@ def verdict_sheet(
     for i, t in enumerate(tiles): sheet.paste(t, (i%columns*wide, i//columns*(size+4)))
     return sheet
 
-# %% ../../nbs/stickers/03_judge.ipynb #96267e3c
+# %% ../../nbs/stickers/03_judge.ipynb #c058
 FIGURES = dict(mIoU='iou', mIoU_any='iou_any', AP50='hit', AP50_any='hit_any', identity='identity', identity_anywhere='identity_anywhere', text='text', scene='scene')
 
 def average_precision(
@@ -615,7 +616,7 @@ def _figure(name, rows, weights):
             for noun, s in subject.groupby('noun') for d in (seen[seen.noun == noun],)]
     return np.nanmean(each, 0)
 
-# %% ../../nbs/stickers/03_judge.ipynb #de49d2a3
+# %% ../../nbs/stickers/03_judge.ipynb #c059
 def _drawn(rows, n, seed, figures):
     "Every figure for n drawings of layouts, the set itself first [n + 1]; equal sets of layouts are drawn alike."
     if rows.empty: raise ValueError("rows is empty: there is nothing to summarise")
@@ -649,7 +650,7 @@ def difference(
     (x, layouts), (y, _) = (_drawn(r, n, seed, figures) for r in (a, b))
     return pd.DataFrame([dict(figure=f, **_interval(x[f]-y[f]), layouts=layouts) for f in figures])
 
-# %% ../../nbs/stickers/03_judge.ipynb #157c5f41
+# %% ../../nbs/stickers/03_judge.ipynb #c060
 def summary(
     rows:pd.DataFrame,          # from a `Judge` or `evaluate`
     ceiling:pd.DataFrame=None,  # the same layouts' rows on true scenes
@@ -666,7 +667,7 @@ def summary(
         out = out.merge(top, on=[*shared, 'figure'], how='left')
     return out[[*by, *(c for c in out if c not in by)]].reset_index(drop=True)
 
-# %% ../../nbs/stickers/03_judge.ipynb #7e787898
+# %% ../../nbs/stickers/03_judge.ipynb #c061
 def wide(
     table:pd.DataFrame,   # from `summary`
 )->pd.DataFrame:          # figures x groups, '0.62 [0.58, 0.66]', and the ceilings
@@ -678,7 +679,7 @@ def wide(
     if 'ceiling' in table and not set(by)-{'variant'}: out['ceiling'] = table.drop_duplicates('figure').set_index('figure').ceiling.map('{:.2f}'.format)
     return out.loc[list(dict.fromkeys(table.figure))]
 
-# %% ../../nbs/stickers/03_judge.ipynb #1123b27a
+# %% ../../nbs/stickers/03_judge.ipynb #c064
 def ceiling(
     judge:Judge,
     truth,              # layouts, or how many of `held_out_layouts`
@@ -689,7 +690,7 @@ def ceiling(
     pictures = torch.cat([paint(scenes_of(truth[i:i+100]), size) for i in range(0, len(truth), 100)])
     return judge(pictures, truth).assign(variant='true scene')
 
-# %% ../../nbs/stickers/03_judge.ipynb #ae83677c
+# %% ../../nbs/stickers/03_judge.ipynb #c066
 SETS = {   # layouts that the card reports ceilings for
     'core, disjoint': dict(overlapping=False), 'core, overlapping': dict(overlapping=True), 'core, five subjects': dict(subjects=(5, 5)),
     'core, held-out drawings': dict(splits=('drawing',)), 'core, turned hues': dict(hue=1.),
@@ -704,7 +705,7 @@ def ceilings(
     table = lambda kw: bootstrap(ceiling(judge, held_out_layouts(n, **kw)), n=2).set_index('figure').value
     return {name: {k: round(float(v), 3) for k, v in table(kw).items()} for name, kw in SETS.items()}
 
-# %% ../../nbs/stickers/03_judge.ipynb #1a1f24be
+# %% ../../nbs/stickers/03_judge.ipynb #c074
 def evaluate(
     pipe,               # pipeline with the adapter loaded, from `anyms.load`
     variants=('text_only', 'full', 'masked', 'crop_merge'),
@@ -737,7 +738,7 @@ def evaluate(
             if report: report(f'{i+1}/{len(truth)} layouts, {time.perf_counter()-start:.0f} s')
     return rows[rows.variant.isin(variants) & rows.layout.isin({t['id'] for t in truth})].reset_index(drop=True)
 
-# %% ../../nbs/stickers/03_judge.ipynb #3e3cd7d1
+# %% ../../nbs/stickers/03_judge.ipynb #c075
 def _digest(thing):
     "A short name for weights: changes when any of them changes."
     parts = [thing.detector, thing.embedder] if isinstance(thing, Judge) else [p for p in thing.components.values() if isinstance(p, nn.Module)]

@@ -1,0 +1,547 @@
+"""`installed` on every kind of pipeline: it works, and whatever happens it leaves the very same processors behind."""
+import gc
+import weakref
+from contextlib import contextmanager
+
+import pytest
+import torch
+from conftest import adapter, load_adapters, picture, run, tiny
+
+from anyms.attend import attention
+from anyms.layout import Layout, Subject
+from anyms.processors import (AdapterError, SubjectAttention, adapter_tokens, choose_layers, find_processors, installed, null_embedding,
+                              step_window, unconditional)
+
+LAY = Layout([Subject("fox", picture(0), (0, .25, .75, 1), priority=1), Subject("hat", picture(1), (.5, 0, 1, .5)),
+              Subject("sea", picture(2), (0, .5, 1, 1), priority="background", scale=.5)])
+PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
+
+
+@pytest.fixture(params=["sd15-plus", "sdxl-plain"])
+def fresh(request):
+    "A pipeline of its own for tests that add things to it."
+    family, form = request.param.split("-")
+    return tiny(family, plus=form == "plus")
+
+
+@contextmanager
+def unharmed(unet):
+    "The U-Net comes out of the body as it went in: same processor objects, same hooks, same weights by name."
+    def state(): return dict(unet.attn_processors), list(unet._forward_pre_hooks.values()), list(unet.state_dict()), vars(unet).get("anyms_tap")
+    before = state()
+    yield
+    after = state()
+    assert list(before[0]) == list(after[0]) and all(before[0][k] is after[0][k] for k in before[0])
+    assert before[1:] == after[1:]
+
+
+def draw(pipe, lay=PAIR, variant="crop_merge", run_options=None, **options):
+    with unharmed(pipe.unet), installed(pipe.unet, lay, variant, **options): return run(pipe, lay.images, **(run_options or {}))
+
+
+@contextmanager
+def watched(unet):
+    "All looks of the body."
+    looks = []
+    unet.anyms_tap = looks.append
+    try: yield looks
+    finally: del unet.anyms_tap
+
+
+def call(pipe, rows=2, latent=(16, 16), t=500, images=2, seed=0, **options):
+    "One bare U-Net call; row 0 is unconditional."
+    g = torch.Generator().manual_seed(seed)
+    randn = lambda *shape: torch.randn(shape, generator=g)
+    plus = type(pipe.unet.encoder_hid_proj.image_projection_layers[0]).__name__ == "IPAdapterPlusImageProjection"
+    embeds = randn(1, images, *((17, 32) if plus else (24,))).repeat(rows, *[1]*(3 if plus else 2))
+    embeds[0] = 0
+    added = dict(image_embeds=[embeds])
+    if pipe.unet.config.addition_embed_type: added |= dict(text_embeds=randn(rows, 32), time_ids=torch.ones(rows, 6))
+    text = randn(rows, 7, pipe.unet.config.cross_attention_dim)
+    return pipe.unet(randn(1, 4, *latent).repeat(rows, 1, 1, 1), t, text, added_cond_kwargs=added, **options).sample
+
+
+# --- nothing left behind -----------------------------------------------------------------------------------------------------------
+def test_inside_only_cross_attention_is_replaced(pipe):
+    before = dict(pipe.unet.attn_processors)
+    with installed(pipe.unet, PAIR):
+        for name, now in pipe.unet.attn_processors.items():
+            if name.endswith("attn2.processor"): assert isinstance(now, SubjectAttention) and now.to_k_ip is before[name].to_k_ip
+            else: assert now is before[name]
+
+
+def test_weights_keep_their_names_inside(either):
+    keys = {k: v.data_ptr() for k, v in either.unet.state_dict().items()}
+    with installed(either.unet, PAIR): assert {k: v.data_ptr() for k, v in either.unet.state_dict().items()} == keys
+
+
+def test_nothing_keeps_the_installation_alive(pipes):
+    pipe = pipes("sdxl-plus")
+    with installed(pipe.unet, PAIR) as now: run(pipe, PAIR.images)
+    gone = weakref.ref(now)
+    del now
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("at", range(3))
+def test_an_error_between_steps(either, at, error):
+    def fail(pipe, step, t, kwargs):
+        if step == at: raise error("enough")
+        return kwargs
+    with unharmed(either.unet), pytest.raises(error), installed(either.unet, PAIR):
+        run(either, PAIR.images, callback_on_step_end=fail)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("where", ["conv_in", "mid_block.attentions.0.transformer_blocks.0.attn2.to_q"])
+def test_an_error_inside_the_unet(pipes, at, error, where):
+    pipe, calls = pipes("sdxl-plus"), []
+    def fail(*_):
+        calls.append(1)
+        if len(calls) > at: raise error("enough")
+    hook = pipe.unet.get_submodule(where).register_forward_hook(fail)
+    try:
+        with unharmed(pipe.unet), pytest.raises(error), installed(pipe.unet, PAIR): run(pipe, PAIR.images)
+    finally: hook.remove()
+    assert torch.equal(draw(pipe), draw(pipe))
+
+
+def test_an_error_in_the_tap(either):
+    def tap(look): raise ValueError("tired of looking")
+    either.unet.anyms_tap = tap
+    try:
+        with unharmed(either.unet), pytest.raises(ValueError, match="tired"), installed(either.unet, PAIR): run(either, PAIR.images)
+    finally: del either.unet.anyms_tap
+
+
+def test_an_error_while_installing(pipes, monkeypatch):
+    "Ctrl-C after half of the layers."
+    pipe, done = pipes("sdxl-plain"), []
+    from diffusers.models.attention_processor import Attention
+    real = Attention.set_processor
+    def interrupted(self, processor):
+        done.append(1)
+        if len(done) == 3: raise KeyboardInterrupt
+        return real(self, processor)
+    with unharmed(pipe.unet), pytest.raises(KeyboardInterrupt), monkeypatch.context() as m:
+        m.setattr(Attention, "set_processor", interrupted)
+        with installed(pipe.unet, PAIR): pass
+
+
+def test_nested_is_refused_and_the_outer_goes_on(pipe):
+    alone = draw(pipe)
+    with unharmed(pipe.unet), installed(pipe.unet, PAIR):
+        inside = dict(pipe.unet.attn_processors)
+        with pytest.raises(AdapterError, match="already installed.*leave that"), installed(pipe.unet, LAY): pass
+        assert all(pipe.unet.attn_processors[k] is p for k, p in inside.items())
+        assert torch.equal(run(pipe, PAIR.images), alone)
+    with unharmed(pipe.unet), pytest.raises(AdapterError), installed(pipe.unet, PAIR), installed(pipe.unet, PAIR): pass
+
+
+def test_one_after_another_and_on_two_nets(pipes):
+    a, b = pipes("sdxl-plus"), pipes("sd15-plain")
+    with installed(a.unet, PAIR), installed(b.unet, PAIR): both = run(a, PAIR.images), run(b, PAIR.images)
+    assert torch.equal(both[0], draw(a)) and torch.equal(both[1], draw(b))
+
+
+def test_the_pipeline_draws_as_before_afterwards(pipe):
+    before = run(pipe, PAIR.images)
+    draw(pipe)
+    assert torch.equal(run(pipe, PAIR.images), before)
+
+
+# --- with everything diffusers can do ------------------------------------------------------------------------------------------------
+def agrees(pipe, images=PAIR.images, **options):
+    "One joint softmax is diffusers' own answer in every situation; crop-and-merge gives another one."
+    theirs = run(pipe, images, **options)
+    ours = draw(pipe, variant="joint", run_options=options)
+    assert torch.isfinite(theirs).all() and ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= 1e-5
+    assert (draw(pipe, run_options=options) - theirs).abs().max() > 1e-3
+    return theirs
+
+
+def test_two_images_per_prompt(pipe): assert len(agrees(pipe, num_images_per_prompt=2)) == 2
+def test_two_prompts(either): assert len(agrees(either, prompt=["fox", "hat"])) == 2
+def test_guidance_off(pipe): agrees(pipe, guidance=1.)
+def test_one_step(either): agrees(either, steps=1)
+
+
+@pytest.mark.parametrize("scheduler", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler", "LCMScheduler"])
+def test_another_scheduler(pipes, scheduler):
+    import diffusers
+    pipe = pipes("sdxl-plus")
+    old = pipe.scheduler
+    pipe.scheduler = getattr(diffusers, scheduler).from_config({k: v for k, v in old.config.items() if k != "clip_sample"})
+    try: agrees(pipe)
+    finally: pipe.scheduler = old
+
+
+def lora(unet, seed=0):
+    from peft import LoraConfig
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_k", "to_v", "to_out.0"]), adapter_name="style")
+
+
+def test_lora(fresh):
+    without = run(fresh, PAIR.images)
+    lora(fresh.unet)
+    assert (agrees(fresh) - without).abs().max() > 1e-3
+    half = agrees(fresh, cross_attention_kwargs=dict(scale=.5))
+    assert (half - run(fresh, PAIR.images)).abs().max() > 1e-3
+
+
+def test_lora_loaded_inside(fresh):
+    with installed(fresh.unet, PAIR, "joint"):
+        lora(fresh.unet)
+        inside = run(fresh, PAIR.images)
+    assert (inside - run(fresh, PAIR.images)).abs().max() <= 1e-5
+    assert not any(isinstance(p, SubjectAttention) for p in fresh.unet.attn_processors.values())
+
+
+def controlnet(pipe):
+    from diffusers import ControlNetModel
+    keep = ("in_channels", "down_block_types", "block_out_channels", "layers_per_block", "norm_num_groups", "attention_head_dim", "cross_attention_dim",
+            "transformer_layers_per_block", "use_linear_projection", "addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = ControlNetModel(**{k: pipe.unet.config[k] for k in keep}, conditioning_embedding_out_channels=(8, 16))   # halves the picture, as the tiny VAE does
+        for p in net.parameters(): torch.nn.init.normal_(p, std=.05)
+    return net.eval()
+
+
+def test_controlnet(fresh):
+    import diffusers
+    kind = diffusers.StableDiffusionXLControlNetPipeline if hasattr(fresh, "text_encoder_2") else diffusers.StableDiffusionControlNetPipeline
+    pipe = kind(**fresh.components, controlnet=controlnet(fresh))
+    pipe.set_progress_bar_config(disable=True)
+    agrees(pipe, image=picture(7).resize((32, 32)))
+
+
+def test_img2img_and_inpaint(fresh):
+    import diffusers
+    xl = "XL" if hasattr(fresh, "text_encoder_2") else ""
+    parts = {k: v for k, v in fresh.components.items()}
+    image, mask = picture(9).resize((32, 32)), picture(8).convert("L").resize((32, 32))
+    for name, extra in ((f"StableDiffusion{xl}Img2ImgPipeline", {}), (f"StableDiffusion{xl}InpaintPipeline", dict(mask_image=mask))):
+        pipe = getattr(diffusers, name)(**parts, **({} if xl else dict(requires_safety_checker=False)))
+        pipe.set_progress_bar_config(disable=True)
+        def go(**kw): return pipe("fox", image=image, strength=.8, num_inference_steps=4, ip_adapter_image=[PAIR.images], guidance_scale=3., output_type="latent",
+                                  generator=torch.Generator().manual_seed(0), **extra, **kw).images
+        theirs = go()
+        with unharmed(pipe.unet), installed(pipe.unet, PAIR, "joint"): assert (go() - theirs).abs().max() <= 1e-5
+        with unharmed(pipe.unet), installed(pipe.unet, PAIR): assert (go() - theirs).abs().max() > 1e-3
+
+
+def test_bfloat16():
+    pipe = tiny("sdxl", plus=True)
+    pipe.to(torch.bfloat16)
+    for variant in ("full", "masked", "crop_merge", "fused"):
+        z = draw(pipe, LAY, variant)
+        assert z.dtype == torch.bfloat16 and torch.isfinite(z).all()
+
+
+def test_gradients_flow_twice(pipes):
+    pipe = pipes("sdxl-plus")
+    weight = next(iter(find_processors(pipe.unet).values())).to_v_ip[0].weight
+    weight.requires_grad_(True)
+    try:
+        with installed(pipe.unet, PAIR):
+            first, = torch.autograd.grad(call(pipe).square().sum(), weight)
+            again, = torch.autograd.grad(call(pipe).square().sum(), weight)
+        assert first.abs().max() > 0 and torch.equal(first, again)
+    finally: weight.requires_grad_(False)
+
+
+# --- reference pictures: counted, matched, projected once ------------------------------------------------------------------------------
+def test_keys_and_values_are_projected_once_per_run(either):
+    count, hooks = [], []
+    for p in find_processors(either.unet).values():
+        hooks += [m[0].register_forward_hook(lambda *_: count.append(1)) for m in (p.to_k_ip, p.to_v_ip)]
+    try:
+        with installed(either.unet, PAIR):
+            run(either, PAIR.images, steps=4)
+            assert len(count) == len(hooks)
+            run(either, PAIR.images[::-1], steps=2)      # other pictures: other embeddings, projected anew
+            assert len(count) == 2*len(hooks)
+    finally:
+        for hook in hooks: hook.remove()
+
+
+def test_other_pictures_in_the_same_block_are_not_confused(either):
+    swapped = [PAIR.images[1], PAIR.images[0]]
+    with installed(either.unet, PAIR): a, b, c = (run(either, images) for images in (PAIR.images, swapped, PAIR.images))
+    assert torch.equal(a, c) and (a - b).abs().max() > 1e-3
+    with installed(either.unet, PAIR): assert torch.equal(run(either, swapped), b)
+
+
+def test_another_size_in_the_same_block(either):
+    sizes = [(16, 32), (32, 16), (16, 16)]             # the first two have as many tokens
+    with installed(either.unet, PAIR): inside = [run(either, PAIR.images, latent=s) for s in sizes]
+    assert all(torch.equal(z, draw(either, run_options=dict(latent=s))) for z, s in zip(inside, sizes))
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_wrong_number_of_pictures(either, images):
+    with unharmed(either.unet), pytest.raises(AdapterError, match=f"{images} reference picture.* 2 subject.*ip_adapter_image=\\[layout.images\\]"):
+        with installed(either.unet, PAIR): run(either, [picture(i) for i in range(images)])
+
+
+def test_a_callback_that_halves_the_text_only(pipes):
+    from diffusers.callbacks import SDXLCFGCutoffCallback
+    for kind in ("sdxl-plain", "sdxl-plus"):
+        pipe = pipes(kind)
+        with unharmed(pipe.unet), pytest.raises(AdapterError, match="batch sizes differ: latents 1, text 1, reference pictures 2.*SDXLCFGCutoffCallback"):
+            with installed(pipe.unet, PAIR): run(pipe, PAIR.images, callback_on_step_end=SDXLCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=1))
+
+
+# --- scales, windows, guidance ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("variant", ["full", "masked", "crop_merge", "fused"])
+def test_scales_multiply(either, variant):
+    a = Layout([s.replace(scale=v) for s, v in zip(PAIR, (.5, 1.5))])
+    b = Layout([s.replace(scale=v) for s, v in zip(PAIR, (.25, .75))])
+    assert (draw(either, a, variant) - draw(either, b, variant, scale=2)).abs().max() <= 1e-5
+    assert (draw(either, a, variant) - draw(either, b, variant)).abs().max() > 1e-3
+
+
+def test_a_silent_subject_is_no_subject(either):
+    "Scale 0 for one of two disjoint subjects, `masked`: as if it were not there."
+    both, one = PAIR.replace("hat", scale=0), Layout([PAIR["fox"]])
+    assert (draw(either, both, "masked") - draw(either, one, "masked")).abs().max() <= 1e-5
+
+
+def test_our_scale_is_independent_of_diffusers_own(either):
+    want = draw(either)
+    either.set_ip_adapter_scale(.3)
+    try: assert torch.equal(draw(either), want)
+    finally: either.set_ip_adapter_scale(1.)
+
+
+@pytest.mark.parametrize("steps", [(0, 99), slice(None), range(0, 3), None])
+def test_windows_over_all_steps(either, steps): assert torch.equal(draw(either, steps=steps), draw(either))
+
+
+def test_a_window_after_the_end_is_text_only(either): assert torch.equal(draw(either, steps=(3, 9)), draw(either, variant="text_only"))
+
+
+@pytest.mark.parametrize("steps, works", [((1, 2), [1]), (slice(1, None), [1, 2]), (range(0, 3, 2), [0, 2])])
+def test_a_window_in_steps(pipes, steps, works):
+    pipe = pipes("sdxl-plus")
+    with watched(pipe.unet) as looks: draw(pipe, steps=steps)
+    assert sorted({look.step for look in looks if look.parts().any()}) == works
+
+
+@pytest.mark.parametrize("layers", ["mid", ["down", "mid"], r"up_blocks\.\d\.attentions\.0"])
+def test_a_window_in_layers(either, layers):
+    chosen = set(choose_layers(list(find_processors(either.unet)), layers))
+    with watched(either.unet) as looks: draw(either, layers=layers)
+    assert {look.layer for look in looks} > chosen
+    assert {look.layer for look in looks if look.parts().any()} == chosen
+
+
+def test_down_mid_up_are_a_partition(pipe):
+    names = list(find_processors(pipe.unet))
+    parts = [choose_layers(names, part) for part in ("down", "mid", "up")]
+    assert sorted(sum(parts, [])) == sorted(names) and all(parts)
+
+
+def test_step_counting(pipes):
+    pipe = pipes("sdxl-plain")
+    with watched(pipe.unet) as looks, installed(pipe.unet, PAIR) as now:
+        run(pipe, PAIR.images, steps=3)
+        run(pipe, PAIR.images, steps=2)
+        assert now.step == 1 and now.latent == (16, 16)
+    first = next(iter(find_processors(pipe.unet)))
+    assert [look.step for look in looks if look.layer == first] == [0, 1, 2, 0, 1]
+
+
+def test_a_solver_that_calls_twice_per_step_counts_once(pipes):
+    from diffusers import HeunDiscreteScheduler
+    pipe = pipes("sd15-plain")
+    old, pipe.scheduler = pipe.scheduler, HeunDiscreteScheduler()
+    try:
+        with watched(pipe.unet) as looks: draw(pipe)
+    finally: pipe.scheduler = old
+    first = looks[0].layer
+    assert [look.step for look in looks if look.layer == first] == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_run_after_a_broken_one_starts_at_zero(pipes, at):
+    pipe = pipes("sd15-plus")
+    def stop(pipe, step, t, kwargs):
+        if step == at: raise KeyboardInterrupt
+        return kwargs
+    with installed(pipe.unet, PAIR) as now:
+        with pytest.raises(KeyboardInterrupt): run(pipe, PAIR.images, callback_on_step_end=stop)
+        with watched(pipe.unet) as looks: run(pipe, PAIR.images)
+        assert sorted({look.step for look in looks}) == [0, 1, 2] and looks[0].step == 0
+
+
+@torch.no_grad()
+def test_negative_none_leaves_the_image_branch_out_there(either):
+    null = torch.zeros(call_shape(either))
+    def go(variant="crop_merge", **options):
+        with installed(either.unet, PAIR, variant, **options): return call(either, rows=3)
+    none, default, text = go(negative="none", null=null), go(), go("text_only")
+    assert torch.equal(none[1:], default[1:])
+    assert torch.equal(none[0], text[0]) and not torch.equal(none[0], default[0])
+    assert torch.equal(go(negative="none", null=null, background="query")[0], text[0])
+
+
+def call_shape(pipe):
+    "Shape of the embeddings that `call` makes, one row."
+    return (1, 2, 24) if type(pipe.unet.encoder_hid_proj.image_projection_layers[0]).__name__ == "ImageProjection" else (1, 2, 17, 32)
+
+
+def test_negative_none_in_a_whole_run(either):
+    null = null_embedding(either)
+    seen = []
+    def check(look): seen.append((look.cond.tolist(), look.parts().flatten(1).abs().amax(1) > 0))
+    either.unet.anyms_tap = check
+    try: none = draw(either, negative="none", null=null)
+    finally: del either.unet.anyms_tap
+    assert seen and all(rows == [1] and parts.tolist() == [False, True] for rows, parts in seen)
+    assert (none - draw(either)).abs().max() > 1e-3
+    off = dict(guidance=1.)                                                # no unconditional row: no difference
+    assert torch.equal(draw(either, negative="none", null=null, run_options=off), draw(either, run_options=off))
+
+
+def test_negative_none_needs_no_null_with_a_plain_adapter(pipes):
+    pipe = pipes("sdxl-plain")
+    assert torch.equal(draw(pipe, negative="none"), draw(pipe, negative="none", null=null_embedding(pipe)))
+
+
+@pytest.mark.parametrize("kind", ["sdxl-plain", "sdxl-plus"])
+def test_halves_run_apart(pipes, kind):
+    "As modular guiders do: each row alone draws what it draws in the batch."
+    pipe = pipes(kind)
+    null = torch.zeros(call_shape(pipe))
+    with torch.no_grad(), installed(pipe.unet, PAIR, negative="none", null=null) as now:
+        both = call(pipe)
+        inputs = {}
+        hook = pipe.unet.register_forward_pre_hook(lambda m, a, k: inputs.update(a=a, k=k), with_kwargs=True)
+        call(pipe)
+        hook.remove()
+        half = lambda x, i: x[i:i+1] if torch.is_tensor(x) and x.ndim else [half(y, i) for y in x] if isinstance(x, list) else x
+        for i in range(2):
+            added = {k: half(v, i) for k, v in inputs["k"]["added_cond_kwargs"].items()}
+            x, t, text = inputs["a"]
+            alone = pipe.unet(half(x, i), t, half(text, i), added_cond_kwargs=added).sample
+            assert now.off.tolist() == [i == 0]
+            assert (alone[0] - both[i]).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 3, 5, 8)])
+def test_unconditional_rows(shape):
+    g = torch.Generator().manual_seed(0)
+    source = torch.randn(shape, generator=g)
+    null = torch.randn(shape[2:], generator=g).expand(1, 1, *shape[2:])
+    assert unconditional(source).tolist() == [False, False]
+    source[1] = 0
+    assert unconditional(source).tolist() == [False, True]
+    source[1] = null[0] + 1e-5*torch.randn(shape[1:], generator=g)         # another batch size rounds otherwise
+    assert unconditional(source, null).tolist() == unconditional(source, null[0]).tolist() == [False, True]
+    assert unconditional(source.bfloat16(), null).tolist() == [False, True]
+
+
+def test_null_embedding_is_what_the_pipeline_uses(pipe):
+    null = null_embedding(pipe)
+    both = pipe.prepare_ip_adapter_image_embeds([PAIR.images], None, "cpu", 1, True)[0]
+    assert unconditional(both, null).tolist() == unconditional(both).tolist() == [True, False]
+
+
+# --- the tap -------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("variant", ["full", "masked", "crop_merge", "fused", "joint", "text_only"])
+def test_watching_changes_nothing(either, variant):
+    alone = draw(either, LAY, variant)
+    with watched(either.unet) as looks: seen = draw(either, LAY, variant)
+    assert torch.equal(alone, seen)
+    assert len(looks) == 3*len(find_processors(either.unet))
+    either.unet.anyms_tap = lambda look: look.parts()
+    try: assert torch.equal(draw(either, LAY, variant), alone)
+    finally: either.unet.anyms_tap = None                                    # None: nobody watches
+    try: assert torch.equal(draw(either, LAY, variant), alone)
+    finally: del either.unet.anyms_tap
+
+
+def test_watching_the_embedded_model_changes_nothing(embedded):
+    alone = draw(embedded, LAY)
+    embedded.unet.anyms_tap = lambda look: look.parts()
+    try: assert torch.equal(draw(embedded, LAY), alone)
+    finally: del embedded.unet.anyms_tap
+
+
+@torch.no_grad()
+def test_a_look_is_in_the_layouts_order(pipe):
+    "LAY is painted sea, hat, fox; whoever looks sees fox, hat, sea."
+    assert LAY.order == [2, 1, 0]
+    with watched(pipe.unet) as looks: draw(pipe, LAY, words=dict(fox=[1], sea=[2, 3]), run_options=dict(latent=(16, 32)))
+    for look in looks:
+        b, h, n, d = look.q.shape
+        assert look.names == LAY.names and look.words == dict(fox=[1], sea=[2, 3]) and look.grid[0]*look.grid[1] == n
+        assert look.text_out.shape == look.q.shape and look.text_k.shape[:2] == (b, h) and look.cond.tolist() == [1]
+        assert look.refs.k.shape == look.refs.v.shape == (b, 3, h, adapter_tokens(pipe.unet), d)
+        parts, owner = look.parts(), LAY.owner(look.grid)
+        assert parts.shape == (b, 3, h, n, d)
+        for j in range(3):
+            mine = attention(look.q, look.refs.k[:, j], look.refs.v[:, j])
+            assert (parts[:, j, :, owner == j] - mine[:, :, owner == j]).abs().max() <= 1e-5
+            assert not parts[:, j, :, owner != j].any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", ["full", "masked", "crop_merge", "fused"])
+def test_parts_add_up_to_the_image_branch(pipes, variant):
+    pipe, added = pipes("sdxl-plus"), []
+    real = SubjectAttention.image
+    with pytest.MonkeyPatch.context() as m, watched(pipe.unet) as looks:
+        m.setattr(SubjectAttention, "image", lambda self, q, refs: added.append(real(self, q, refs)) or added[-1])
+        draw(pipe, LAY, variant)
+        assert len(added) == len(looks)
+        for z, look in zip(added, looks): assert (look.parts().sum(1) - z).abs().max() <= 1e-5
+
+
+def test_a_students_variant_in_three_arguments(either):
+    def soft(q, refs, cover): return sum(attention(q, refs.k[:, j], refs.v[:, j])*(.1 + cover[j, :, None]) for j in range(len(cover)))
+    with watched(either.unet) as looks: z = draw(either, LAY, soft)
+    assert torch.isfinite(z).all() and looks[0].parts().shape[1] == 3
+
+
+def test_masks_as_regions(either):
+    "A subject's region may be any shape."
+    disc = ((torch.arange(32)[:, None] - 15.5)**2 + (torch.arange(32)[None] - 15.5)**2 < 120).numpy()
+    lay = Layout([Subject("fox", picture(0), mask=disc), Subject("sea", picture(1), (0, 0, 1, 1), priority=-1)])
+    assert (draw(either, lay, "fused") - draw(either, lay)).abs().max() <= 1e-5
+
+
+def test_find_processors_sees_the_adapter(pipe):
+    found = find_processors(pipe.unet)
+    assert all(name.endswith("attn2") for name in found) and not any(name.startswith("encoder_hid_proj") for name in found)
+    r = pipe.unet.encoder_hid_proj.image_projection_layers[0](torch.zeros(1, *null_embedding(pipe).shape[2:])).shape[1]
+    assert adapter_tokens(pipe.unet) == r
+    with installed(pipe.unet, PAIR): assert adapter_tokens(pipe.unet) == r
+
+
+def test_no_adapter_and_two_adapters():
+    pipe = tiny("sd15", with_adapter=False)
+    with unharmed(pipe.unet), pytest.raises(AdapterError, match="no IP-Adapter loaded.*load_ip_adapter"), installed(pipe.unet, PAIR): pass
+    load_adapters(pipe, adapter(pipe.unet, plus=False), adapter(pipe.unet, plus=True, seed=1))
+    with unharmed(pipe.unet), pytest.raises(AdapterError, match="2 IP-Adapters loaded.*load just one"), installed(pipe.unet, PAIR): pass
+
+
+def test_an_adapter_unloaded_and_loaded_again():
+    pipe = tiny("sdxl", plus=False)
+    pipe.unload_ip_adapter()
+    with pytest.raises(AdapterError, match="no IP-Adapter"), installed(pipe.unet, PAIR): pass
+    pipe = tiny("sdxl", plus=True)
+    assert torch.isfinite(draw(pipe)).all()
+
+
+def test_windows_as_ranges():
+    assert step_window(None) == range(10**9) and step_window([1, 4]) == range(1, 4)
+    assert step_window(slice(2, 9, 3)) == range(2, 9, 3) and step_window(range(5, 0, -1)) == range(5, 0, -1)
