@@ -7,14 +7,14 @@ __all__ = ['app', 'VARIANTS_SHOWN', 'Out', 'Seed', 'Prompt', 'LayoutFile', 'Subj
            'Guidance', 'Scale', 'Negative', 'Size', 'Stats', 'parse_subject', 'showcase', 'demo', 'generate', 'compare',
            'train', 'check']
 
-# %% ../nbs/07_cli.ipynb #62c2c8bb
+# %% ../nbs/07_cli.ipynb #c003
 import functools, os, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/07_cli.ipynb #99e63a3c
+# %% ../nbs/07_cli.ipynb #c006
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Several given subjects in one generated picture, each in its own box. Begin with: anyms demo")
 
@@ -32,7 +32,7 @@ def _command(f):
             raise typer.Exit(2) from None
     return app.command()(run)
 
-# %% ../nbs/07_cli.ipynb #e80e2bd5
+# %% ../nbs/07_cli.ipynb #c007
 def _version(value: bool):
     if value:
         from anyms import __version__
@@ -40,9 +40,10 @@ def _version(value: bool):
         raise typer.Exit()
 
 @app.callback()
-def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False): pass
+def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False):
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch comes: its idle threads then sleep, not spin; many times faster beside other programs
 
-# %% ../nbs/07_cli.ipynb #fea84f96
+# %% ../nbs/07_cli.ipynb #c009
 def parse_subject(
     text,     # NAME=IMAGE@X0,Y0,X1,Y1 or NAME@X0,Y0,X1,Y1; fractions of the picture, 0..1
 ):            # Subject; ValueError if it cannot be read
@@ -63,7 +64,7 @@ def _sticker(name):
     try: return sprite(name)
     except ValueError as e: raise ValueError(f"--subject {name!r} has no image, and {e}; give --subject {name}=IMAGE@....") from None
 
-# %% ../nbs/07_cli.ipynb #85c01e17
+# %% ../nbs/07_cli.ipynb #c012
 def _layout(
     file,     # layout.json or None
     subjects, # texts for `parse_subject`
@@ -97,7 +98,7 @@ def _size(
     if len(sides) not in (1, 2): raise ValueError(f"--size {text!r}: write HEIGHTxWIDTH in pixels, for example 64x96.")
     return dict(height=sides[0], width=sides[-1])
 
-# %% ../nbs/07_cli.ipynb #fbd7902a
+# %% ../nbs/07_cli.ipynb #c015
 def showcase():  # (Layout, prompt)
     "Three stickers of the embedded world in three boxes, and a prompt for them."
     from anyms.layout import Layout, Subject
@@ -108,7 +109,7 @@ def showcase():  # (Layout, prompt)
         Subject("balloon", image=sprite("balloon", "noto"), box=(.60, .10, .95, .75)),
     ]), "a fox, a crown and a balloon on the beach"
 
-# %% ../nbs/07_cli.ipynb #2072443e
+# %% ../nbs/07_cli.ipynb #c017
 VARIANTS_SHOWN = ("text_only", "full", "masked", "crop_merge")
 
 def _report(
@@ -122,7 +123,7 @@ def _report(
     runs.figure(stat=stat).savefig(out/"sheet.png")
     table.to_csv(out/"table.csv", index=False)
     table.to_json(out/"table.json", orient="records", indent=1)
-    typer.echo(table.round(3).to_string(index=False))
+    typer.echo(table.round(3).to_string(index=False, na_rep="-"))
     typer.echo(f"\nLook at {out/'sheet.png'}; the numbers are in {out/'table.csv'}, pictures and heatmaps in {out/'runs'}.")
 
 def _folder(out):
@@ -131,7 +132,7 @@ def _folder(out):
     out.mkdir(parents=True, exist_ok=True)
     return out
 
-# %% ../nbs/07_cli.ipynb #bb0c129c
+# %% ../nbs/07_cli.ipynb #c018
 Out = Annotated[Path, typer.Option(help="Folder for everything that is written.")]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 
@@ -142,7 +143,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="8 steps instead of 20.")] = False,
     stat: Annotated[str, typer.Option(help="Heatmap on the sheet: mass (who wins a position) or norm (how much a subject moves it).")] = "norm",
 ):
-    """The whole method on the embedded model: one sheet, one table, under a minute.
+    """The whole method on the embedded model: a sheet and a table.
 
     Draws three stickers by text alone, full, masked and crop-and-merge attention from the same noise.
     """
@@ -156,7 +157,7 @@ def _stats(stat):
     "The usual two statistics, the wanted one first."
     return tuple(dict.fromkeys([stat, "mass", "norm"]))
 
-# %% ../nbs/07_cli.ipynb #39a0c739
+# %% ../nbs/07_cli.ipynb #c020
 Prompt = Annotated[str, typer.Argument(help="What the picture shows, in words.")]
 LayoutFile = Annotated[Optional[Path], typer.Option("--layout", help="A layout.json, as Layout.save writes it.")]
 SubjectText = Annotated[Optional[list[str]], typer.Option("--subject", help="NAME=IMAGE@X0,Y0,X1,Y1 (fractions 0..1), once per subject; NAME@... takes the embedded sticker.")]
@@ -170,7 +171,7 @@ Negative = Annotated[str, typer.Option("--negative-prompt", help="What to stay a
 Size = Annotated[Optional[str], typer.Option(help="HEIGHTxWIDTH in pixels; default: the model's own size.")]
 Stats = Annotated[Optional[str], typer.Option(help="Heatmaps to record: text, mass, energy, norm, separated by commas.")]
 
-# %% ../nbs/07_cli.ipynb #444aebf0
+# %% ../nbs/07_cli.ipynb #c021
 @_command
 def generate(
     prompt: Prompt,
@@ -190,7 +191,7 @@ def generate(
     result.save(out)
     typer.echo(f"{result!r}\nLook at {out/'picture.png'}; layout, settings{' and heatmaps' if stats else ''} are beside it.")
 
-# %% ../nbs/07_cli.ipynb #be52b98a
+# %% ../nbs/07_cli.ipynb #c022
 @_command
 def compare(
     prompt: Prompt,
@@ -210,10 +211,10 @@ def compare(
                    scale=scale, negative_prompt=negative_prompt, **sides)
     _report(runs, out, stats[0])
 
-# %% ../nbs/07_cli.ipynb #d62efca0
+# %% ../nbs/07_cli.ipynb #c024
 @_command
 def train(
-    stage: Annotated[str, typer.Argument(help="Which stage to train; see the notebook stickers/02_train.")],
+    stage: Annotated[str, typer.Argument(help="decoder or joint (the generator), detector or embedder (the judge); see the notebook stickers/02_train.")],
     minutes: Annotated[float, typer.Option(help="Stop after so many minutes, at a checkpoint.")] = 30.,
     out: Out = Path("runs"),
     device: Device = None,
@@ -221,18 +222,19 @@ def train(
 ):
     "Train a stage of the embedded model, time-boxed and resumable."
     if not minutes > 0: raise ValueError(f"--minutes {minutes}: give a positive number of minutes.")
-    from anyms.stickers import train
-    train.train(stage, minutes, out, device, resume)
+    from anyms.stickers import judge, train
+    train.train(stage, minutes, out, device, resume, train.STAGES | judge.STAGES)
 
-# %% ../nbs/07_cli.ipynb #9b0e4309
+# %% ../nbs/07_cli.ipynb #c026
 def _packages():
     "Versions of what matters [list of (what, value, fine)]."
     from importlib.metadata import PackageNotFoundError, version
     from platform import python_version
-    rows = [("python", python_version(), sys.version_info >= (3, 10))]
-    for p in ("anyms", "torch", "diffusers", "transformers", "accelerate", "safetensors", "jupyterlab"):
+    from anyms import __version__
+    rows = [("python", python_version(), sys.version_info >= (3, 10)), ("anyms", __version__, True)]
+    for p in ("torch", "diffusers", "transformers", "accelerate", "safetensors", "jupyterlab"):
         try: rows.append((p, version(p), True))
-        except PackageNotFoundError: rows.append((p, "not installed", p in ("anyms", "jupyterlab")))
+        except PackageNotFoundError: rows.append((p, "not installed", p == "jupyterlab"))
     return rows
 
 def _machine():
@@ -244,7 +246,7 @@ def _machine():
     browser = next((b for b in ("chromium", "chromium-browser", "google-chrome", "firefox") if shutil.which(b)), "none found (only browser tests need one)")
     return [("GPU", gpu, True), ("CPU cores", f"{os.cpu_count()}, torch uses {torch.get_num_threads()}", True), ("memory", memory, True), ("browser", browser, True)]
 
-# %% ../nbs/07_cli.ipynb #a918f57e
+# %% ../nbs/07_cli.ipynb #c027
 def _weights():
     "The embedded weights and their checksums [list of (what, value, fine)]."
     from anyms.stickers.model import check_weights
@@ -261,12 +263,12 @@ def _timing():
     seconds = generate(pipe, prompt, layout, progress=False).seconds
     return [("one picture", f"{seconds:.1f} s (20 steps, 3 subjects, {pipe.device})", True)]
 
-# %% ../nbs/07_cli.ipynb #62ba4492
+# %% ../nbs/07_cli.ipynb #c028
 @_command
 def check(
     timing: Annotated[bool, typer.Option(help="Also draw one picture and time it.")] = True,
 ):
-    "What this machine has and lacks; exit code 1 if the demo cannot run."
+    "What this machine has and lacks (exit code 1: no demo)."
     rows = _packages()
     if all(fine for _, _, fine in rows): rows += _machine() + _weights()
     if timing and all(fine for _, _, fine in rows): rows += _timing()

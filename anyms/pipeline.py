@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB', 'LABELS', 'load', 'find_words', 'picture_size', 'Result', 'generate', 'sheet', 'compare', 'Runs', 'figures']
 
-# %% ../nbs/05_pipeline.ipynb #3add3da2
+# %% ../nbs/05_pipeline.ipynb #c003
 import difflib, inspect, json, math, os, shutil, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,12 +15,13 @@ from numbers import Integral, Real
 from pathlib import Path
 from platform import python_version
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from . import __version__
@@ -30,14 +31,14 @@ from .heatmap import limits, range_words, resize
 from .layout import Layout, colour, levels
 from .processors import choose_layers, find_processors, installed, step_window
 
-# %% ../nbs/05_pipeline.ipynb #2569ea37
+# %% ../nbs/05_pipeline.ipynb #c006
 # Where the big models live on the Hub: base weights, and IP-Adapter Plus (h94/IP-Adapter, Apache-2.0) with its image encoder.
 HUB = dict(
     sdxl=dict(model="stabilityai/stable-diffusion-xl-base-1.0", subfolder="sdxl_models", weight="ip-adapter-plus_sdxl_vit-h.safetensors"),
     sd15=dict(model="stable-diffusion-v1-5/stable-diffusion-v1-5", subfolder="models", weight="ip-adapter-plus_sd15.safetensors"),
 )
 
-# %% ../nbs/05_pipeline.ipynb #303f07a2
+# %% ../nbs/05_pipeline.ipynb #c007
 def load(
     name="stickers",  # "stickers" (embedded), "sdxl" or "sd15" (from the Hub), or a folder in diffusers' format
     adapter=None,     # the adapter's .safetensors file, or the folder that holds it (default: looked for inside `name`)
@@ -52,7 +53,7 @@ def load(
     else: pipe = _folder(Path(name), adapter, dtype or torch.float32)
     return pipe.to(device)
 
-# %% ../nbs/05_pipeline.ipynb #a3c28fb9
+# %% ../nbs/05_pipeline.ipynb #c008
 _KNOWN = "'stickers', " + ", ".join(map(repr, HUB))
 
 def _device(device):
@@ -70,7 +71,7 @@ def _dtype(dtype):
     if isinstance(found, torch.dtype) and found.is_floating_point: return found
     raise ValueError(f"dtype={dtype!r} is not a floating type; use 'float32', 'float16' or 'bfloat16'.")
 
-# %% ../nbs/05_pipeline.ipynb #a28034af
+# %% ../nbs/05_pipeline.ipynb #c009
 def _stickers(adapter, dtype):
     "The embedded model: `anyms.stickers.model` knows its folder and its checksums."
     if adapter is not None: raise ValueError(f"adapter={str(adapter)!r}: the embedded model carries its own adapter; leave adapter out, or load a folder of your own.")
@@ -82,7 +83,7 @@ def _hub(name, adapter, dtype):
     from diffusers import AutoPipelineForText2Image
     h = HUB[name]
     try:
-        pipe = AutoPipelineForText2Image.from_pretrained(h["model"], torch_dtype=dtype, use_safetensors=True,
+        pipe = AutoPipelineForText2Image.from_pretrained(h["model"], dtype=dtype, use_safetensors=True,
                                                          variant="fp16" if dtype == torch.float16 else None)
         if adapter is None: pipe.load_ip_adapter("h94/IP-Adapter", h["subfolder"], h["weight"], image_encoder_folder="models/image_encoder")
     except OSError as e:
@@ -90,7 +91,7 @@ def _hub(name, adapter, dtype):
                       "load('stickers') needs neither.") from e
     return pipe if adapter is None else _adapt(pipe, _adapter_file(adapter))
 
-# %% ../nbs/05_pipeline.ipynb #1721dee7
+# %% ../nbs/05_pipeline.ipynb #c010
 def _folder(
     path,    # a folder with model_index.json [Path]
     adapter, # file or folder of the adapter, or None: looked for inside `path`
@@ -104,14 +105,14 @@ def _folder(
     home = next((d for d in (path, path/"base") if (d/"model_index.json").is_file()), None)  # our own training writes base/ and the adapter beside it
     if home is None: raise ValueError(f"load({str(path)!r}): no model_index.json in there; give the folder that pipe.save_pretrained(...) wrote.")
     file = _adapter_file(path if adapter is None else adapter)  # before the slow part
-    try: pipe = DiffusionPipeline.from_pretrained(home, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, EnvironmentError) as e:
+    try: pipe = DiffusionPipeline.from_pretrained(home, dtype=dtype, use_safetensors=True, local_files_only=True)
+    except Exception as e:  # whatever a damaged folder leads to
         raise OSError(f"load({str(path)!r}): diffusers cannot open this folder ({_first(e)}); it needs every part as .safetensors (pickles are refused).") from e
     return _adapt(pipe, file)
 
 def _first(e): return (str(e).strip().splitlines() or [type(e).__name__])[0].rstrip(".")[:200]
 
-# %% ../nbs/05_pipeline.ipynb #514c3196
+# %% ../nbs/05_pipeline.ipynb #c011
 def _adapter_file(
     path,  # a file, or a folder that holds exactly one adapter
 ):         # the .safetensors file [Path]
@@ -138,7 +139,7 @@ def _adapt(
         raise ValueError(f"adapter={file.name!r} could not be read as an IP-Adapter for this U-Net ({_first(e)}); the file may be damaged, or made for another model.") from e
     return pipe
 
-# %% ../nbs/05_pipeline.ipynb #4660949b
+# %% ../nbs/05_pipeline.ipynb #c018
 def find_words(
     tokenizer,  # the pipeline's tokenizer
     prompt,     # text
@@ -157,7 +158,7 @@ def find_words(
             if hits: found[name] = [i for hit in hits for i in hit]; break
     return found
 
-# %% ../nbs/05_pipeline.ipynb #afca2b4c
+# %% ../nbs/05_pipeline.ipynb #c021
 def _number(name, x, low, high, whole=False):
     "A finite number in [low, high], else a sentence that says so."
     kind = Integral if whole else Real
@@ -166,11 +167,23 @@ def _number(name, x, low, high, whole=False):
     if not (math.isfinite(x) and low <= x <= high): raise ValueError(f"{name}={x!r} must be {what}.")
     return int(x) if whole else float(x)
 
+def _several(name, x, kind):
+    "A tuple of different values of one kind, at least one; a single value is taken as one."
+    if isinstance(x, kind): x = (x,)
+    try: x = tuple(x)
+    except TypeError: raise TypeError(f"{name}={x!r} must be a list, not {type(x).__name__}.") from None
+    bad = [i for i in x if isinstance(i, bool) or not isinstance(i, kind)]
+    if bad: raise TypeError(f"{name}: {bad[0]!r} is not {'a name' if kind is str else 'a whole number'}.")
+    if not x: raise ValueError(f"{name} is empty; give at least one.")
+    twice = [i for i in x if x.count(i) > 1]
+    if twice: raise ValueError(f"{name}: {twice[0]!r} is in the list twice; name each once.")
+    return x
+
 def _text(name, x):
     if not isinstance(x, str): raise TypeError(f"{name} must be one string, not {type(x).__name__}; draw several prompts with several calls.")
     return x
 
-# %% ../nbs/05_pipeline.ipynb #df4c6265
+# %% ../nbs/05_pipeline.ipynb #c022
 def _check_pipe(
     pipe,  # a diffusers pipeline
 ):
@@ -206,7 +219,7 @@ def _check_attention(
     try: step_window(window)
     except (TypeError, ValueError) as e: raise type(e)(str(e).replace("steps=", "window=", 1)) from None
 
-# %% ../nbs/05_pipeline.ipynb #db023516
+# %% ../nbs/05_pipeline.ipynb #c024
 def picture_size(
     pipe,         # a diffusers pipeline
     height=None,  # pixels, or None: the model's own size
@@ -223,7 +236,7 @@ def picture_size(
         size.append(x)
     return tuple(size)
 
-# %% ../nbs/05_pipeline.ipynb #ec4b7a12
+# %% ../nbs/05_pipeline.ipynb #c027
 def _versions():
     "Of everything that can change a picture."
     def of(name):
@@ -238,7 +251,7 @@ def _plain(x):
     if isinstance(x, (list, tuple)): return [_plain(i) for i in x]
     return f"<{type(x).__name__}>"
 
-# %% ../nbs/05_pipeline.ipynb #45d94c1f
+# %% ../nbs/05_pipeline.ipynb #c028
 @dataclass
 class Result:
     "One picture with all that led to it."
@@ -274,11 +287,12 @@ class Result:
         return f"Result({s['prompt']!r}, {len(self.layout)} subjects, variant={s['variant']!r}, seed={s['seed']}, {self.image.width}x{self.image.height} px, {self.seconds:.1f} s)"
 
 def _png(image):
+    "For display only: 128 colours keep stored notebooks small."
     buffer = BytesIO()
-    image.save(buffer, "PNG")
+    image.convert("RGB").quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
-# %% ../nbs/05_pipeline.ipynb #3e26b26b
+# %% ../nbs/05_pipeline.ipynb #c030
 @contextmanager
 def _progress(
     pipe,  # a diffusers pipeline
@@ -294,7 +308,7 @@ def _progress(
         if before is None: del pipe.__dict__["progress_bar"]
         else: pipe.__dict__["progress_bar"] = before
 
-# %% ../nbs/05_pipeline.ipynb #17737925
+# %% ../nbs/05_pipeline.ipynb #c032
 def _encode(
     pipe,    # a diffusers pipeline
     images,  # reference pictures [s]
@@ -306,7 +320,7 @@ def _encode(
     null, own = both.chunk(2)
     return [both if guided else own], null
 
-# %% ../nbs/05_pipeline.ipynb #313b552c
+# %% ../nbs/05_pipeline.ipynb #c035
 _OWN = dict(  # arguments of the pipeline that `generate` sets itself -> what to use instead
     num_inference_steps="steps", guidance_scale="guidance", generator="seed", ip_adapter_image="layout", ip_adapter_image_embeds="layout",
     num_images_per_prompt="compare(seeds=...)", output_type="result.image", return_dict="result.image", prompt="prompt")
@@ -323,7 +337,7 @@ def _check_extra(
         near = difflib.get_close_matches(k, [*inspect.signature(generate).parameters, *takes], 1)
         raise TypeError(f"generate() has no argument {k!r}, and neither has {type(pipe).__name__}{f'; did you mean {near[0]!r}?' if near else '.'}")
 
-# %% ../nbs/05_pipeline.ipynb #851290ae
+# %% ../nbs/05_pipeline.ipynb #c036
 def generate(
     pipe,                    # a diffusers pipeline with one image adapter
     prompt,                  # what the picture shows
@@ -364,7 +378,7 @@ def generate(
         seconds = time.perf_counter() - start
     return Result(image, layout, _settings(pipe, call, image.size[::-1], kw), seconds, maps)
 
-# %% ../nbs/05_pipeline.ipynb #70c0a189
+# %% ../nbs/05_pipeline.ipynb #c037
 def _guided(pipe, guidance): return guidance > 1 and getattr(pipe.unet.config, "time_cond_proj_dim", None) is None
 
 def _coarsest(
@@ -398,7 +412,7 @@ def _settings(
             "model": model, "pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__,
             "device": pipe.device.type, "dtype": str(pipe.unet.dtype).removeprefix("torch."), "versions": _versions()}
 
-# %% ../nbs/05_pipeline.ipynb #67c3da10
+# %% ../nbs/05_pipeline.ipynb #c046
 LABELS = dict(mass="mass: who would win this position", norm="norm: |Z_subject| / |Z_text|", energy="energy: logsumexp of the scores", text="text: probability of the subject's words")
 
 def sheet(
@@ -411,12 +425,16 @@ def sheet(
     layout, heats = results[0].layout, _heats(results, stat)
     titles = titles or [r.settings["variant"] for r in results]
     high = results[0].image.height/results[0].image.width
-    fig = Figure(figsize=(2*(1 + len(results)) + .9, (2*high + .3)*(1 + len(layout)) + .4), layout="constrained", dpi=80)
-    axes = fig.subplots(1 + len(layout), 1 + len(results), squeeze=False)
+    size = (2*(1 + len(results)) + .9, (2*high + .25)*(1 + len(layout)) + .3)
+    fig, axes = plt.subplots(1 + len(layout), 1 + len(results), figsize=size, layout="constrained", dpi=80, squeeze=False)
+    plt.close(fig)  # nothing is drawn until somebody shows it
     for ax in axes.flat: ax.set_axis_off()
     _show(axes[0, 0], layout.draw(size=_pixels(results[0].image)), "boxes")
-    for ax, r, title in zip(axes[0, 1:], results, titles): _show(ax, r.image, title)
-    for i, (ax, subject) in enumerate(zip(axes[1:, 0], layout)): _show(ax, subject.image, f"{subject.name}: reference", colour(i))
+    for ax, r, title in zip(axes[0, 1:], results, titles):
+        _show(ax, r.image, title)
+        for i, box in enumerate(layout.boxes): _frame(ax, box, colour(i), .9)
+    shape = _pixels(results[0].image)[::-1]  # references on white paper of the picture's shape, so that rows line up
+    for i, (ax, subject) in enumerate(zip(axes[1:, 0], layout)): _show(ax, ImageOps.pad(subject.image, shape, color="white"), f"{subject.name}: reference", colour(i))
     if heats is not None: _heat_rows(fig, axes[1:, 1:], heats, results, titles, stat or results[0].maps.stats[0])
     fig.suptitle(f"{results[0].settings['prompt']}  (seed {results[0].settings['seed']})", fontsize=10)
     return fig
@@ -426,10 +444,11 @@ def _pixels(image, long=256):
     return tuple(round(side*long/max(image.size)) for side in (image.height, image.width))
 
 def _show(ax, image, title, ink="black"):
-    ax.imshow(image)
+    ax.imshow(image, extent=(0, 1, 1, 0), interpolation="bicubic")
+    ax.set_aspect(image.height/image.width)
     ax.set_title(title, fontsize=9, color=ink)
 
-# %% ../nbs/05_pipeline.ipynb #8f08f1be
+# %% ../nbs/05_pipeline.ipynb #c047
 def _heats(
     results, # pictures of one layout [list of Result]
     stat,    # statistic, or None: the first recorded
@@ -449,7 +468,7 @@ def _mean(
     "One map per subject: the mean over layers and steps."
     return np.asarray(maps.stat(stat).mean("layer", "step").array, dtype=np.float32)
 
-# %% ../nbs/05_pipeline.ipynb #4fa4d7d3
+# %% ../nbs/05_pipeline.ipynb #c048
 def _heat_rows(
     fig,     # the sheet
     axes,    # [s v]
@@ -467,15 +486,14 @@ def _heat_rows(
             shade = ax.imshow(heats[v, i], cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=(0, 1, 1, 0))
             ax.set_aspect(result.image.height/result.image.width)
             _frame(ax, layout.boxes[i], colour(i))
-            ax.set_title(f"{title} / {layout.names[i]}" + ("" if math.isnan(inside[i]) else f": {inside[i]:.0%} in box"), fontsize=8)
+            ax.set_title(f"{title} / {layout.names[i]}" + ("" if math.isnan(inside[i]) else f" {inside[i]:.0%}"), fontsize=8)
     bar = fig.colorbar(shade, ax=list(axes.ravel()), fraction=.05, pad=.02)
-    bar.set_label(f"{LABELS.get(stat, stat)}\nmean over layers and steps, {range_words('shared')}", fontsize=8)
+    bar.set_label(f"{LABELS.get(stat, stat)}\nmean over layers and steps, {range_words('shared')}\nper cent: share inside the box", fontsize=7)
     bar.ax.tick_params(labelsize=7)
 
-def _frame(ax, box, ink):
-    ax.add_patch(Rectangle((box.x0, box.y0), box.width, box.height, fill=False, lw=1.6, ec=ink))
+def _frame(ax, box, ink, wide=1.6): ax.add_patch(Rectangle((box.x0, box.y0), box.width, box.height, fill=False, lw=wide, ec=ink))
 
-# %% ../nbs/05_pipeline.ipynb #514cab47
+# %% ../nbs/05_pipeline.ipynb #c051
 @contextmanager
 def _whole(
     folder, # where the bundle shall stand
@@ -499,7 +517,7 @@ def _whole(
     finally:
         for left in (part, old): shutil.rmtree(left, ignore_errors=True)
 
-# %% ../nbs/05_pipeline.ipynb #a44a64fc
+# %% ../nbs/05_pipeline.ipynb #c052
 def _read(
     path,  # a JSON file of ours [Path]
     mark,  # key that holds the format's version, e.g. "anyms_result"
@@ -517,7 +535,7 @@ def _write(path, data):
     part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf8")
     os.replace(part, path)
 
-# %% ../nbs/05_pipeline.ipynb #e221cbd2
+# %% ../nbs/05_pipeline.ipynb #c053
 def _save_result(
     result, # Result
     folder, # an existing empty folder [Path]
@@ -542,7 +560,7 @@ def _load_result(
     maps = folder/"maps.safetensors"
     return Result(image, Layout.load(folder/"layout.json"), settings, settings.pop("seconds"), Maps.load(maps) if maps.exists() else None)
 
-# %% ../nbs/05_pipeline.ipynb #fbea5e2e
+# %% ../nbs/05_pipeline.ipynb #c057
 def compare(
     pipe,                                        # a diffusers pipeline with one image adapter
     prompt,                                      # what the pictures show
@@ -567,19 +585,7 @@ def compare(
             if folder is not None: _append(results, Path(folder))
     return Runs(results)
 
-def _several(name, x, kind):
-    "A tuple of different values of one kind, at least one; a single value is taken as one."
-    if isinstance(x, kind): x = (x,)
-    try: x = tuple(x)
-    except TypeError: raise TypeError(f"{name}={x!r} must be a list, not {type(x).__name__}.") from None
-    bad = [i for i in x if isinstance(i, bool) or not isinstance(i, kind)]
-    if bad: raise TypeError(f"{name}: {bad[0]!r} is not {'a name' if kind is str else 'a whole number'}.")
-    if not x: raise ValueError(f"{name} is empty; give at least one.")
-    twice = [i for i in x if x.count(i) > 1]
-    if twice: raise ValueError(f"{name}: {twice[0]!r} is in the list twice; name each once.")
-    return x
-
-# %% ../nbs/05_pipeline.ipynb #4d713f69
+# %% ../nbs/05_pipeline.ipynb #c059
 class Runs:
     "Pictures of one layout by several variants and seeds."
     def __init__(self,
@@ -639,11 +645,12 @@ class Runs:
         folder = Path(folder)
         return cls(_load_result(folder/name) for name in _read(folder/"runs.json", "anyms_runs")["pictures"])
 
-# %% ../nbs/05_pipeline.ipynb #cdaf2ee7
+# %% ../nbs/05_pipeline.ipynb #c060
 def _figure_png(figure):
+    "For display only."
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return _png(Image.open(buffer))
 
 def _save_runs(
     runs,   # Results in order
@@ -666,7 +673,7 @@ def _append(
 
 def _name(result): return f"{result.settings['variant']}-{result.settings['seed']}"
 
-# %% ../nbs/05_pipeline.ipynb #d8c4a378
+# %% ../nbs/05_pipeline.ipynb #c062
 def figures(
     result,  # with or without maps
     stats=None,  # names; None: all that were recorded, but for energy
@@ -681,7 +688,7 @@ def figures(
         table[f"{stat}_leakage"] = lost[:, :-1].sum(1) - lost.diagonal()
     return table
 
-# %% ../nbs/05_pipeline.ipynb #40ddfbeb
+# %% ../nbs/05_pipeline.ipynb #c063
 def _table(
     runs,  # Runs
     each,  # "run", "variant" or "subject"

@@ -107,6 +107,22 @@ def null_embedding(
     with torch.no_grad(): return pipe.encode_image(torch.zeros(1, 3, side, side), device, 1, hidden)[1][None]
 
 # %% ../nbs/02_processors.ipynb #c028
+def _pictures(call, layout):
+    "The reference pictures' embedding [b s ...] among the arguments of a U-Net call; AdapterError if it fits neither layout nor batch."
+    source = (call.get('added_cond_kwargs') or {}).get('image_embeds')
+    if source is None: raise AdapterError("The pipeline was called without reference pictures; pass ip_adapter_image=[layout.images].")
+    if (call.get('cross_attention_kwargs') or {}).get('ip_adapter_masks') is not None:
+        raise AdapterError("ip_adapter_masks has no effect while a layout is installed, its boxes decide; leave the argument out.")
+    source = source[0] if isinstance(source, (list, tuple)) else source[:, None]
+    if source.shape[1] != len(layout):
+        raise AdapterError(f"{source.shape[1]} reference picture(s) came for a layout of {len(layout)} subject(s); pass ip_adapter_image=[layout.images], one picture per subject.")
+    sizes = [len(x) for x in (call['sample'], call['encoder_hidden_states'], source)]
+    if len(set(sizes)) > 1:
+        raise AdapterError("The batch sizes differ: latents {}, text {}, reference pictures {}; leave out callbacks that cut only some of them "
+                           "(such as SDXLCFGCutoffCallback), and pass as many rows of each.".format(*sizes))
+    return source
+
+# %% ../nbs/02_processors.ipynb #c029
 class Installed:
     "What all layers of one installation share: the subjects in paint order, the options, and where in the run we are."
     def __init__(self,
@@ -136,23 +152,8 @@ class Installed:
         if self.timestep is None or timestep > self.timestep: self.step = 0              # time runs backwards: a rise is a new run
         elif timestep < self.timestep: self.step += 1
         self.timestep, self.latent = timestep, tuple(call['sample'].shape[-2:])
-        source = self.check(call)
+        source = _pictures(call, self.layout)
         if source is not self.source: self.source, self.off = source, unconditional(source, self.null)
-
-    def check(self, call):
-        "The reference pictures' embedding [b s ...] in the arguments of a U-Net call; AdapterError if it fits neither layout nor batch."
-        source = (call.get('added_cond_kwargs') or {}).get('image_embeds')
-        if source is None: raise AdapterError("The pipeline was called without reference pictures; pass ip_adapter_image=[layout.images].")
-        if (call.get('cross_attention_kwargs') or {}).get('ip_adapter_masks') is not None:
-            raise AdapterError("ip_adapter_masks has no effect while a layout is installed, its boxes decide; leave the argument out.")
-        source = source[0] if isinstance(source, (list, tuple)) else source[:, None]
-        if source.shape[1] != len(self.layout):
-            raise AdapterError(f"{source.shape[1]} reference picture(s) came for a layout of {len(self.layout)} subject(s); pass ip_adapter_image=[layout.images], one picture per subject.")
-        sizes = [len(x) for x in (call['sample'], call['encoder_hidden_states'], source)]
-        if len(set(sizes)) > 1:
-            raise AdapterError("The batch sizes differ: latents {}, text {}, reference pictures {}; leave out callbacks that cut only some of them "
-                               "(such as SDXLCFGCutoffCallback), and pass as many rows of each.".format(*sizes))
-        return source
 
     def cover(self, n, device):
         "Grid of a layer with n tokens, and which of them each subject covers, in paint order [s n]."
@@ -162,7 +163,7 @@ class Installed:
             self.covers[key] = grid, self.layout.cover(grid)[self.order].to(device)
         return self.covers[key]
 
-# %% ../nbs/02_processors.ipynb #c031
+# %% ../nbs/02_processors.ipynb #c032
 # The plumbing follows IPAdapterAttnProcessor2_0 in diffusers/models/attention_processor.py (Apache-2.0), line by line.
 def _enter(attn, x, temb):
     "Hidden states as a row of tokens [b n c]."
@@ -187,7 +188,29 @@ def _leave(attn, z, x):
     if x.ndim == 4: z = rearrange(z, 'b (gh gw) c -> b c gh gw', gh=x.shape[-2])
     return (z + x if attn.residual_connection else z) / attn.rescale_output_factor
 
-# %% ../nbs/02_processors.ipynb #c032
+# %% ../nbs/02_processors.ipynb #c034
+def _look(
+    layer,     # the SubjectAttention at work
+    q,         # queries [b h n d]
+    text_k,    # keys of the text [b h t d]
+    text_out,  # Z_text [b h n d]
+    refs,      # keys and values in paint order [b s h r d]
+):             # a Look, or None when no row is conditional
+    "What a tap gets to see of one layer; nothing in it depends on what moves on later."
+    now, works, off = layer.now, layer.works, layer.now.off
+    back, (grid, cover) = now.order.argsort().to(q.device), now.cover(q.shape[2], q.device)
+    rows = (~off).nonzero().flatten()
+    if now.null is None and not len(rows): rows = torch.arange(len(q), device=q.device)
+    if not len(rows): return None                                # a guider's unconditional half: nothing of a subject to see
+    def parts():
+        "Each subject's share of Z_image [b s h n d]."
+        if not works: return q.new_zeros(len(q), len(now.layout), *q.shape[1:])
+        z = contributions(now.draw, q, refs, cover)[:, back]
+        return z.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0) if now.drop else z
+    return Look(layer=layer.name, step=now.step, timestep=now.timestep, grid=grid, names=now.layout.names, q=q, text_k=text_k, text_out=text_out,
+                refs=KV(refs.k[:, back], refs.v[:, back]), parts=parts, cond=rows, words=now.words)
+
+# %% ../nbs/02_processors.ipynb #c036
 class SubjectAttention(nn.Module):
     "One cross-attention layer under a layout: the text as ever, the pictures by the variant (Eq. 3)."
     def __init__(self, now:Installed, name:str, old:nn.Module):
@@ -202,7 +225,7 @@ class SubjectAttention(nn.Module):
         z_text = scaled_dot_product_attention(q, k, v, attn_mask=_mask(attn, attention_mask, text))      # Eq. 2
         z_image = self.image(q, self.refs(attn, ip)) if self.works else None
         tap = getattr(self.now.unet, 'anyms_tap', None)
-        if tap is not None: self.show(tap, q, k, z_text, self.refs(attn, ip))
+        if tap is not None and (look := _look(self, q, k, z_text, self.refs(attn, ip))): tap(look)
         return _leave(attn, z_text if z_image is None else z_text + z_image, hidden_states)              # Eq. 3
 
     @property
@@ -210,34 +233,21 @@ class SubjectAttention(nn.Module):
 
     def refs(self, attn, ip):
         "Keys and values of all subjects in paint order, V times the subject's scale [b s h r d]: projected once per run."
-        key = self.now.source
-        if self.kept is None or self.kept[0] is not key or torch.is_grad_enabled():
-            ip = ip[:, self.now.order.to(ip.device)]
-            k, v = (rearrange(to[0](ip), 'b s r (h d) -> b s h r d', h=attn.heads) for to in (self.to_k_ip, self.to_v_ip))   # Eq. 5
-            self.kept = key, KV(k, v * rearrange(self.now.weights.to(v), 's -> s 1 1 1'))
-        return self.kept[1]
+        source = self.now.source
+        fresh = None if torch.is_grad_enabled() or source.is_inference() else (source, source._version)
+        if fresh and self.kept and self.kept[0] is source and self.kept[1] == source._version: return self.kept[2]
+        ip = ip[:, self.now.order.to(ip.device)]
+        k, v = (rearrange(to[0](ip), 'b s r (h d) -> b s h r d', h=attn.heads) for to in (self.to_k_ip, self.to_v_ip))   # Eq. 5
+        refs = KV(k, v * rearrange(self.now.weights.to(v), 's -> s 1 1 1'))
+        self.kept = (*fresh, refs) if fresh else None
+        return refs
 
     def image(self, q, refs):
         "Z_image of the variant, empty on rows that are to be left out [b h n d]."
         z = self.now.draw(q, refs, self.now.cover(q.shape[2], q.device)[1])
         return z.masked_fill(rearrange(self.now.off, 'b -> b 1 1 1'), 0) if self.now.drop else z
 
-    def show(self, tap, q, text_k, text_out, refs):
-        "Hand the tap a look at this layer; its work is done, so looking changes nothing."
-        now, back, works = self.now, self.now.order.argsort().to(q.device), self.works
-        (grid, cover), off = now.cover(q.shape[2], q.device), now.off
-        rows = (~off).nonzero().flatten()
-        if now.null is None and not len(rows): rows = torch.arange(len(q), device=q.device)
-        if not len(rows): return                                # a guider's unconditional half: nothing of a subject to see
-        def parts():
-            "Each subject's share of Z_image [b s h n d]; may be asked for later, so it depends on nothing that moves on."
-            if not works: return q.new_zeros(len(q), len(now.layout), *q.shape[1:])
-            z = contributions(now.draw, q, refs, cover)[:, back]
-            return z.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0) if now.drop else z
-        tap(Look(layer=self.name, step=now.step, timestep=now.timestep, grid=grid, names=now.layout.names, q=q, text_k=text_k, text_out=text_out,
-                 refs=KV(refs.k[:, back], refs.v[:, back]), parts=parts, cond=rows, words=now.words))
-
-# %% ../nbs/02_processors.ipynb #c035
+# %% ../nbs/02_processors.ipynb #c039
 def _check(layout, scale, negative, words, null, unet):
     "Refuse bad options before anything is touched."
     if not isinstance(layout, Layout): raise TypeError(f"layout is a {type(layout).__name__}; make one with Layout([Subject(name, image, box), ...]).")
@@ -252,7 +262,7 @@ def _check(layout, scale, negative, words, null, unet):
     if negative == 'none' and null is None and not isinstance(unet.encoder_hid_proj.image_projection_layers[0], ImageProjection):
         raise AdapterError("negative='none' cannot tell a Plus adapter's unconditional rows apart by itself; pass null=null_embedding(pipe) too.")
 
-# %% ../nbs/02_processors.ipynb #c036
+# %% ../nbs/02_processors.ipynb #c040
 @contextmanager
 def installed(
     unet,                    # the U-Net of any diffusers pipeline with one IP-Adapter, pipe.unet
@@ -269,6 +279,7 @@ def installed(
     null=None,               # embedding of "no picture" [1 s ...]: with a Plus adapter, tells unconditional rows apart
 )->Iterator[Installed]:      # AdapterError, ValueError, TypeError for bad input, before anything is touched
     "Inside the `with`, every cross-attention layer attends by the layout; afterwards the U-Net has its very own processors back."
+    unet = getattr(unet, '_orig_mod', unet)               # torch.compile wraps the U-Net that we mean
     old = find_processors(unet)
     if any(isinstance(p, SubjectAttention) for p in old.values()):
         raise AdapterError("A layout is already installed on this U-Net; leave that `with installed(...)` block before you open another.")

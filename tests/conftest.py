@@ -128,7 +128,7 @@ def picture(seed):
     return Image.fromarray(low).resize((40, 40), Image.Resampling.BICUBIC)
 
 
-def run(pipe, images, *, steps=3, guidance=4., latent=(16, 16), seed=0, prompt="fox hat", **options):
+def run(pipe, images, *, steps=3, guidance=3., latent=(16, 16), seed=0, prompt="fox hat", **options):
     "Latents [b c h w] of one run as the pipeline leaves them."
     h, w = (side*pipe.vae_scale_factor for side in latent)
     return pipe(prompt, ip_adapter_image=[images], num_inference_steps=steps, guidance_scale=guidance, height=h, width=w,

@@ -251,7 +251,7 @@ COMMANDS = [
     (["compare", "a fox", "--subject", "fox@0,0,1,1", "--seeds", "x"], "anyms: --seeds 'x'"),
     (["compare", "a fox", "--subject", "fox@0,0,1,1", "--size", "big"], "anyms: --size 'big'"),
     (["train", "adapter", "--minutes", "0"], "anyms: --minutes 0.0: give a positive number"),
-    (["generate", "a fox", "--steps", "many"], "many"),
+    (["generate", "a fox", "--steps", "many"], "--steps.*integer"),
     (["generate"], "(?i)prompt"),
     (["paint"], "paint"),
 ]

@@ -167,7 +167,7 @@ def test_pipeline_is_left_as_it_was(pipe, draw, error, at):
 def test_progress_bar_is_text_on_stderr(draw, capsys):
     draw(progress=True)
     out = capsys.readouterr()
-    assert out.out == "" and "crop_merge seed 0" in out.err and "2/2" in out.err
+    assert out.out == "" and "crop_merge seed 0" in out.err and "/2 [" in out.err
 
 
 # bundles

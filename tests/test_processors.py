@@ -279,6 +279,36 @@ def test_other_pictures_in_the_same_block_are_not_confused(either):
     with installed(either.unet, PAIR): assert torch.equal(run(either, swapped), b)
 
 
+@torch.no_grad()
+def test_the_cache_is_never_stale(pipes):
+    "The same tensor written to, and the adapter's weights after a step of training: both are seen."
+    unet, g = pipes("sdxl-plain").unet, torch.Generator().manual_seed(0)
+    embeds, x, text = (torch.randn(s, generator=g) for s in ((1, 2, 24), (1, 4, 16, 16), (1, 7, unet.config.cross_attention_dim)))
+    added = dict(image_embeds=[embeds], text_embeds=torch.zeros(1, 32), time_ids=torch.ones(1, 6))
+    draw_once = lambda: unet(x, 500, text, added_cond_kwargs=added).sample
+    weight = next(iter(find_processors(unet).values())).to_v_ip[0].weight
+    with installed(unet, PAIR):
+        first = draw_once()
+        assert torch.equal(draw_once(), first)
+        embeds.mul_(-1)
+        other = draw_once()
+        assert not torch.equal(other, first)
+        embeds.mul_(-1)
+        assert torch.equal(draw_once(), first)
+        with torch.enable_grad(): draw_once()
+        weight.mul_(2)
+        try: assert not torch.equal(draw_once(), first)
+        finally: weight.div_(2)
+
+
+def test_a_compiled_unet_is_unwrapped(pipes):
+    pipe = pipes("sd15-plus")
+    with unharmed(pipe.unet), installed(torch.compile(pipe.unet, backend="eager"), PAIR) as now:
+        assert now.unet is pipe.unet
+        inside = run(pipe, PAIR.images)
+    assert torch.equal(inside, draw(pipe))
+
+
 def test_another_size_in_the_same_block(either):
     sizes = [(16, 32), (32, 16), (16, 16)]             # the first two have as many tokens
     with installed(either.unet, PAIR): inside = [run(either, PAIR.images, latent=s) for s in sizes]

@@ -174,3 +174,13 @@ def test_joint_run_learns_resumes_and_publishes(tmp_path):
     assert set(model.check_weights(tmp_path/'weights').values()) == {'ok'}
     card = json.loads((tmp_path/'weights'/'training.json').read_text())
     assert card['stages']['joint']['seen'] == again.seen
+
+@pytest.mark.parametrize('call, error, message', [
+    (dict(stage='everything', minutes=1), ValueError, r"stage='everything': choose one of decoder, joint"),
+    (dict(stage='decoder', minutes=0), ValueError, r"minutes=0: give the time box in minutes"),
+    (dict(stage='decoder', minutes=-3), ValueError, r"minutes=-3: .*more than 0"),
+    (dict(stage='decoder', minutes=1, resume=False), FileExistsError, r"already holds a run of 'decoder'; drop resume=False"),
+])
+def test_bad_requests_to_training(tmp_path, call, error, message):
+    (tmp_path/'decoder').mkdir(); (tmp_path/'decoder'/'state.json').write_text('{}')
+    with pytest.raises(error, match=message): train.train(**call, out=tmp_path)

@@ -12,6 +12,7 @@ __all__ = ['WEIGHTS', 'ADAPTER', 'TOKENS', 'WIDTH', 'TEXT', 'REFERENCE', 'LATENT
 import hashlib, json, logging
 from contextlib import contextmanager
 from pathlib import Path
+from .world import PLACES, nouns, paint, scenes
 import diffusers, torch, transformers
 from einops import rearrange
 from torch import Tensor
@@ -20,7 +21,6 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from safetensors.torch import load_file, save_file
 from transformers import (CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
                           CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
-from .world import PLACES, nouns, paint, scenes
 
 # %% ../../nbs/stickers/01_model.ipynb #c004
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
@@ -244,7 +244,7 @@ def load(
     bad = {k: v for k, v in check_weights(folder).items() if v != 'ok'}
     if bad: raise OSError(f"folder={str(folder)!r}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; reinstall anyms or fetch the files again")
     with quiet():
-        pipe = StableDiffusionXLPipeline.from_pretrained(Path(folder)/'base', torch_dtype=dtype, use_safetensors=True, local_files_only=True)
+        pipe = StableDiffusionXLPipeline.from_pretrained(Path(folder)/'base', dtype=dtype, use_safetensors=True, local_files_only=True)
         pipe.load_ip_adapter(str(folder), subfolder='', weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)

@@ -6,7 +6,7 @@
 __all__ = ['STAGES', 'Run', 'timed', 'train_decoder', 'psnr', 'read', 'velocity_loss', 'words_half', 'reference_half', 'parts',
            'train_joint', 'publish', 'train']
 
-# %% ../../nbs/stickers/02_train.ipynb #03226a0f
+# %% ../../nbs/stickers/02_train.ipynb #c003
 import json, math, os, time
 from pathlib import Path
 import torch, torch.nn.functional as F
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from .model import REFERENCE, adapter_parts, attach_new_adapter, make_pipeline, principal_encoder, save, _made
 from .world import CORE, Scenes, caption, nouns, paint, references, scenes
 
-# %% ../../nbs/stickers/02_train.ipynb #85b92059
+# %% ../../nbs/stickers/02_train.ipynb #c006
 class Run:
     "Weights, their moving average, optimiser and log of one stage, in a folder; picks up where the last call stopped."
     def __init__(self, folder, modules, lr, average=.999):
@@ -57,7 +57,7 @@ class Run:
         (self.folder/'state.part').write_text(json.dumps(dict(step=self.step, seen=self.seen, log=self.log), indent=1))
         os.replace(self.folder/'state.part', self.folder/'state.json')
 
-# %% ../../nbs/stickers/02_train.ipynb #6a3a67fb
+# %% ../../nbs/stickers/02_train.ipynb #c007
 def timed(
     run:Run,          # what is trained
     minutes:float,    # how long
@@ -78,7 +78,7 @@ def timed(
     if count: run.log.append(dict(seen=run.seen, minutes=round((time.monotonic()-start)/60, 2), loss=round(total/count, 5)))
     run.save(); return run
 
-# %% ../../nbs/stickers/02_train.ipynb #9ecbc7f7
+# %% ../../nbs/stickers/02_train.ipynb #c012
 def train_decoder(
     out:Path,             # run folder
     minutes:float,        # time box
@@ -100,7 +100,7 @@ def train_decoder(
         return loss.item(), batch
     return timed(run, minutes, body)
 
-# %% ../../nbs/stickers/02_train.ipynb #b57210f9
+# %% ../../nbs/stickers/02_train.ipynb #c013
 @torch.no_grad()
 def psnr(
     vae,              # the autoencoder
@@ -112,7 +112,7 @@ def psnr(
     y = vae.decode(vae.encode(x).latents).sample.clamp(-1, 1)
     return (10*torch.log10(4/(y-x).square().mean((1, 2, 3)))).mean().item()
 
-# %% ../../nbs/stickers/02_train.ipynb #c06fe304
+# %% ../../nbs/stickers/02_train.ipynb #c016
 def read(
     pipe,           # the pipeline
     captions:list,  # b strings
@@ -141,7 +141,7 @@ def velocity_loss(
     v = pipe.unet(pipe.scheduler.add_noise(z, noise, t).contiguous(memory_format=torch.channels_last), t, context, added_cond_kwargs=added).sample
     return F.mse_loss(v, pipe.scheduler.get_velocity(z, noise, t))
 
-# %% ../../nbs/stickers/02_train.ipynb #863be3aa
+# %% ../../nbs/stickers/02_train.ipynb #c017
 def words_half(step, n, side, words, places):
     "Scenes of 0 to 3 stickers with their captions; one caption in ten is empty, for guidance."
     what = scenes(n, seed=20_000_000+step, stickers=(0, 3), words=words, places=places, size=side)
@@ -161,7 +161,7 @@ def reference_half(step, n, side, words, places):
     named = [core and float(v) > .55 for v in u]
     return what, ['' if float(u[i]) < .08 or .16 < float(u[i]) < .22 else caption(what, i, named[i]) for i in range(n)], pixels
 
-# %% ../../nbs/stickers/02_train.ipynb #701be271
+# %% ../../nbs/stickers/02_train.ipynb #c025
 def parts(pipe):
     "What a joint run keeps: the trained nets, adapter included, and the encoder whose latents they have learned."
     return dict(unet=pipe.unet, text_encoder=pipe.text_encoder, text_encoder_2=pipe.text_encoder_2, image_encoder=pipe.image_encoder, encoder=pipe.vae.encoder)
@@ -191,7 +191,7 @@ def train_joint(
         return (first.item()+second.item())/2, batch
     return timed(run, minutes, body)
 
-# %% ../../nbs/stickers/02_train.ipynb #793ec39c
+# %% ../../nbs/stickers/02_train.ipynb #c026
 def publish(
     out:Path,      # run folder
     folder:Path,   # where the published weights go
@@ -203,24 +203,21 @@ def publish(
     logs = {stage: json.loads((Path(out)/stage/'state.json').read_text()) for stage in ('decoder', 'joint')}
     save(pipe, folder, dict(stages=logs, psnr_db=round(psnr(pipe.vae), 2), torch=torch.__version__))
 
-# %% ../../nbs/stickers/02_train.ipynb #de6131e7
+# %% ../../nbs/stickers/02_train.ipynb #c028
 STAGES = {'decoder': train_decoder, 'joint': train_joint}
 
 def train(
-    stage:str,             # 'decoder', 'joint', or 'judge'
+    stage:str,             # one of `stages`
     minutes:float,         # time box of this call
     out:Path=Path('runs'), # run folder; a second call with the same folder goes on from there
     device:str=None,       # 'cpu', 'cuda', ...; the GPU if there is one
     resume:bool=True,      # False refuses a folder that already holds this stage
+    stages:dict=STAGES,    # name -> function(out, minutes, device); the judge's page has two more
 )->Run:
     "Train one stage for some minutes: what `anyms train` calls."
     out = Path(out)
-    if stage not in (*STAGES, 'judge'): raise ValueError(f"stage={stage!r}: choose one of {', '.join((*STAGES, 'judge'))}")
+    if stage not in stages: raise ValueError(f"stage={stage!r}: choose one of {', '.join(stages)}")
     if not minutes > 0: raise ValueError(f"minutes={minutes}: give the time box in minutes, more than 0")
     if not resume and (out/stage/'state.json').exists():
         raise FileExistsError(f"out={str(out)!r} already holds a run of {stage!r}; drop resume=False to go on with it, or choose another folder")
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if stage == 'judge':
-        from anyms.stickers.judge import train_judge
-        return train_judge(out, minutes, device)
-    return STAGES[stage](out, minutes, device)
+    return stages[stage](out, minutes, device or ('cuda' if torch.cuda.is_available() else 'cpu'))

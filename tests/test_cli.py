@@ -1,0 +1,198 @@
+"The command line, on the tiny random pipeline in place of the embedded model (and on the real one where its weights are there)."
+import json, resource, subprocess, sys, time
+
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import anyms
+from anyms import cli
+from anyms.layout import Layout
+from anyms.pipeline import Result, Runs
+
+COMMANDS = ["demo", "generate", "compare", "train", "check"]
+FOX, CROWN = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "crown@.25,0,.75,.6"]
+
+
+def run(*words): return CliRunner().invoke(cli.app, [str(w) for w in words])
+
+
+@pytest.fixture
+def tiny(pipes, monkeypatch):
+    "Whatever model is asked for, the tiny one comes; what was asked is kept."
+    asked, pipe = [], pipes("sdxl-plus")
+    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: asked.append(a) or pipe)
+    return asked
+
+
+# help
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    "At most 0.5 s of processor time, best of three, in a fresh Python (wall time would measure the other programs on this machine)."
+    code = "import sys; from anyms.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'numpy', 'diffusers', 'PIL', 'pandas') if m in sys.modules])"
+    used, times = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]), []
+    for _ in range(3):
+        start = used()
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        times.append(used() - start)
+    assert out.strip().endswith("[]") and all(c in out for c in COMMANDS)
+    assert min(times) <= .5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command):
+    "Every option says what it is for."
+    done = run(command, "--help")
+    assert done.exit_code == 0 and "--help" in done.output
+    for p in next(c for c in cli.app.registered_commands if c.name == command or c.callback.__name__ == command).callback.__annotations__.values():
+        assert p is None or p.__metadata__[0].help
+
+
+def test_no_command_shows_help(): assert all(c in run().output for c in COMMANDS)
+def test_version(): assert run("--version").output.strip() == f"anyms {anyms.__version__}"
+
+
+# demo
+
+def test_demo(tiny, tmp_path):
+    done = run("demo", "--quick", "--seed", 3, "--out", tmp_path/"d")
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in (tmp_path/"d").iterdir()) == ["runs", "sheet.png", "table.csv", "table.json"] and tiny == [("stickers",)]
+    table = pd.read_csv(tmp_path/"d"/"table.csv")
+    assert list(table.variant) == list(cli.VARIANTS_SHOWN) and set(table.seed) == {3} and {"norm_in_box", "mass_in_box", "seconds"} <= set(table)
+    assert [row["variant"] for row in json.loads((tmp_path/"d"/"table.json").read_text())] == list(table.variant)
+    assert min(Image.open(tmp_path/"d"/"sheet.png").size) > 400
+    assert Runs.load(tmp_path/"d"/"runs")["full", 3].settings["steps"] == 8
+    assert "crop_merge" in done.stdout and "sheet.png" in done.stdout
+
+
+def test_demo_again_replaces_its_own_files(tiny, tmp_path):
+    for seed in (0, 1): assert run("demo", "--quick", "--seed", seed, "--out", tmp_path).exit_code == 0
+    assert Runs.load(tmp_path/"runs").seeds == [1]
+
+
+def test_showcase_is_hard_enough():
+    "Three subjects, one on top of another, names in the prompt."
+    layout, prompt = cli.showcase()
+    assert len(layout) == 3 and all(n in prompt for n in layout.names) and len(set(layout.priorities)) == 2
+
+
+# generate and compare
+
+def test_generate(tiny, tmp_path):
+    done = run("generate", "a fox", *FOX, *CROWN, "--variant", "masked", "--seed", 5, "--steps", 2, "--guidance", 2, "--scale", .8, "--stats", "mass,norm", "--size", "16x32",
+               "--negative-prompt", "a hat", "--out", tmp_path/"g")
+    assert done.exit_code == 0, done.output
+    result = Result.load(tmp_path/"g")
+    s = result.settings
+    assert (s["variant"], s["seed"], s["steps"], s["guidance"], s["scale"], s["negative_prompt"]) == ("masked", 5, 2, 2, .8, "a hat")
+    assert result.image.size == (32, 16) and result.layout.names == ["fox", "crown"] and list(result.maps.stats) == ["mass", "norm"]
+
+
+def test_generate_from_a_layout_file(tiny, tmp_path):
+    layout, _ = cli.showcase()
+    layout.save(tmp_path/"layout.json")
+    assert run("generate", "a fox", "--layout", tmp_path/"layout.json", "--steps", 1, "--out", tmp_path/"g").exit_code == 0
+    assert Result.load(tmp_path/"g").layout.names == layout.names
+
+
+def test_subject_with_a_picture(tiny, tmp_path):
+    Image.new("RGB", (32, 32), "red").save(tmp_path/"a b@home=1.png")
+    subject = cli.parse_subject(f"red fox={tmp_path}/a b@home=1.png@0,0,.5,.5")
+    assert subject.name == "red fox" and subject.image.getpixel((0, 0)) == (255, 0, 0) and tuple(subject.box) == (0, 0, .5, .5)
+
+
+def test_model_options_are_passed_on(tiny, tmp_path):
+    run("generate", "a fox", *FOX, "--model", "here", "--adapter", "a.safetensors", "--device", "cpu", "--steps", 1, "--out", tmp_path/"g")
+    assert [str(x) for x in tiny[0]] == ["here", "a.safetensors", "cpu"]
+
+
+def test_compare(tiny, tmp_path):
+    done = run("compare", "a fox", *FOX, *CROWN, "--variants", "full,crop_merge", "--seeds", "0-1", "--steps", 1, "--stats", "mass", "--out", tmp_path/"c")
+    assert done.exit_code == 0, done.output
+    runs = Runs.load(tmp_path/"c"/"runs")
+    assert runs.variants == ["full", "crop_merge"] and runs.seeds == [0, 1]
+    assert len(pd.read_csv(tmp_path/"c"/"table.csv")) == 4 and (tmp_path/"c"/"sheet.png").exists()
+
+
+@pytest.mark.parametrize("text, numbers", [("0", [0]), ("0,2,5", [0, 2, 5]), ("0-3", [0, 1, 2, 3]), (" 4 ", [4]), ("2-2", [2])])
+def test_seeds(text, numbers): assert cli._numbers(text) == numbers
+
+
+@pytest.mark.parametrize("text, size", [(None, {}), ("64", dict(height=64, width=64)), ("64x96", dict(height=64, width=96)), ("64X96", dict(height=64, width=96))])
+def test_size(text, size): assert cli._size(text) == size
+
+
+# errors
+
+def test_an_interruption_says_so(monkeypatch):
+    def stop(*a, **k): raise KeyboardInterrupt
+    monkeypatch.setattr("anyms.pipeline.load", stop)
+    done = run("generate", "a fox", *FOX)
+    assert done.exit_code == 130 and done.stderr.startswith("anyms: interrupted")
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("ANYMS_DEBUG", "1")
+    assert isinstance(run("generate", "a fox").exception, ValueError)
+
+
+def test_out_may_not_be_a_file(tmp_path):
+    (tmp_path/"x").write_text("mine")
+    done = run("demo", "--out", tmp_path/"x")
+    assert done.exit_code == 2 and "is a file; name a folder" in done.stderr and (tmp_path/"x").read_text() == "mine"
+
+
+def test_generate_never_overwrites_something_else(tiny, tmp_path):
+    (tmp_path/"thesis.txt").write_text("years of work")
+    done = run("generate", "a fox", *FOX, "--steps", 1, "--out", tmp_path)
+    assert done.exit_code == 2 and "is not a saved bundle" in done.stderr and (tmp_path/"thesis.txt").exists()
+
+
+# train and check
+
+def test_train_is_a_thin_wrapper(monkeypatch):
+    train = pytest.importorskip("anyms.stickers.train")
+    calls = []
+    monkeypatch.setattr(train, "train", lambda *a, **k: calls.append(a))
+    assert run("train", "joint", "--minutes", 2.5, "--out", "x", "--device", "cpu", "--no-resume").exit_code == 0
+    stage, minutes, out, device, resume = calls[0]
+    assert (stage, minutes, str(out), device, resume) == ("joint", 2.5, "x", "cpu", False)
+
+
+def test_check_says_what_is_there(monkeypatch):
+    monkeypatch.setattr(cli, "_weights", lambda: [("weights", "5 files, checksums agree", True)])
+    done = run("check", "--no-timing")
+    assert done.exit_code == 0, done.output
+    for what in ("python", "torch", "diffusers", "transformers", "CPU cores", "memory", "GPU", "browser", "jupyterlab", "checksums agree"): assert what in done.output
+    assert "LACKS" not in done.output
+
+
+@pytest.mark.parametrize("spoil, said", [("missing", "base/unet is missing"), ("damaged", "base/unet is damaged")])
+def test_check_says_what_is_lacking(monkeypatch, spoil, said):
+    monkeypatch.setattr("anyms.stickers.model.check_weights", lambda: {"base/unet": spoil, "base/vae": "ok"})
+    done = run("check")  # no timing without weights
+    assert done.exit_code == 1 and "LACKS  weights" in done.output and said in done.output and "base/vae" not in done.output
+
+
+def test_check_without_torch(monkeypatch):
+    monkeypatch.setattr(cli, "_packages", lambda: [("python", "3.11", True), ("torch", "not installed", False)])
+    done = run("check")
+    assert done.exit_code == 1 and "LACKS  torch" in done.output
+
+
+def test_check_times_a_picture(tiny, monkeypatch):
+    monkeypatch.setattr(cli, "_weights", lambda: [])
+    assert "one picture" in run("check").output
+
+
+@pytest.mark.slow
+def test_demo_on_the_embedded_model(embedded, tmp_path):
+    "The main job, as a newcomer runs it."
+    start = time.perf_counter()
+    done = run("demo", "--out", tmp_path/"d")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path/"d"/"table.csv").set_index("variant")
+    assert table.norm_in_box["crop_merge"] > table.norm_in_box["full"]
+    assert time.perf_counter() - start < 60
