@@ -427,6 +427,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'anyms.stickers.train.Run._resume': ('stickers/train.html#run._resume', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.Run.save': ('stickers/train.html#run.save', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.Run.update': ('stickers/train.html#run.update', 'anyms/stickers/train.py'),
+                                      'anyms.stickers.train.begin': ('stickers/train.html#begin', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.parts': ('stickers/train.html#parts', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.psnr': ('stickers/train.html#psnr', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.publish': ('stickers/train.html#publish', 'anyms/stickers/train.py'),

@@ -157,8 +157,9 @@ def test_train_is_a_thin_wrapper(monkeypatch):
     calls = []
     monkeypatch.setattr(train, "train", lambda *a, **k: calls.append(a))
     assert run("train", "joint", "--minutes", 2.5, "--out", "x", "--device", "cpu", "--no-resume").exit_code == 0
-    stage, minutes, out, device, resume = calls[0]
+    stage, minutes, out, device, resume, stages = calls[0]
     assert (stage, minutes, str(out), device, resume) == ("joint", 2.5, "x", "cpu", False)
+    assert set(stages) == {"decoder", "joint", "detector", "embedder"}
 
 
 def test_check_says_what_is_there(monkeypatch):

@@ -158,7 +158,7 @@ def test_decoder_run_resumes_where_it_stopped(tmp_path):
     first = train.train_decoder(tmp_path, minutes=.01, batch=2)
     assert first.step > 0
     again = train.train_decoder(tmp_path, minutes=.01, batch=2)
-    assert again.step > first.step and again.seen == again.step*2
+    assert again.step > first.step and again.seen-first.seen == 2*(again.step-first.step)
     state = json.loads((tmp_path/'decoder'/'state.json').read_text())
     assert state['step'] == again.step and len(state['log']) >= 2
     assert not list(tmp_path.rglob('*.part'))
@@ -174,6 +174,12 @@ def test_joint_run_learns_resumes_and_publishes(tmp_path):
     assert set(model.check_weights(tmp_path/'weights').values()) == {'ok'}
     card = json.loads((tmp_path/'weights'/'training.json').read_text())
     assert card['stages']['joint']['seen'] == again.seen
+
+def test_from_scratch_or_from_published_weights():
+    "A new run goes on from the weights that are shipped, and counts on from what they have seen."
+    pipe, before = train.begin(None)
+    assert before == {} and sum(p.numel() for p in pipe.unet.parameters()) > 4e6
+    if (model.WEIGHTS/'training.json').exists(): assert train.begin()[1]['joint']['seen'] > 0
 
 @pytest.mark.parametrize('call, error, message', [
     (dict(stage='everything', minutes=1), ValueError, r"stage='everything': choose one of decoder, joint"),
