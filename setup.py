@@ -23,6 +23,6 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(), extras_require={"dev": cfg["dev_requirements"].split()},
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
-    package_data={"anyms.stickers": ["data/*", "weights/**"]}, include_package_data=False, zip_safe=False,
+    package_data={"anyms": ["static/*"], "anyms.stickers": ["data/*", "weights/**"]}, include_package_data=False, zip_safe=False,
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
 )

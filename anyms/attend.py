@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROWS', 'VARIANTS', 'KV', 'check', 'attention', 'per_subject', 'variant', 'full', 'topmost', 'shares', 'start',
-           'masked', 'crop_merge', 'fused_mask', 'fused_keys', 'fused', 'text_only', 'joint', 'get_variant', 'energy',
-           'mass', 'own', 'contributions', 'Look']
+           'masked', 'crop_merge', 'fused_mask', 'fused_bias', 'fused_keys', 'fused', 'text_only', 'joint', 'quickest',
+           'get_variant', 'energy', 'mass', 'own', 'contributions', 'Look']
 
 # %% ../nbs/01_attend.ipynb #c003
 import inspect
@@ -47,7 +47,7 @@ def attention(
     q:Tensor,          # queries [b h n d]
     k:Tensor,          # keys [b h r d]
     v:Tensor,          # values [b h r d]
-    keep:Tensor=None,  # which keys a query may see [n r], bool; None means all
+    keep:Tensor=None,  # which keys a query may see [n r], bool, or a term added to the scores; None means all
 )->Tensor:             # [b h n d]
     "softmax(q k^T / sqrt d) v (Eq. 2); on the CPU without `keep`, a row's bits do not depend on the other rows."
     if q.shape[2] == 0: return q.clone()
@@ -95,7 +95,7 @@ def full(
 )->Tensor:         # image-branch output [b h n d]
     "Every subject speaks everywhere; the answers are added up (the ablation without local decoupling)."
     check(q, refs, cover)
-    return sum(per_subject(q, refs).unbind(1))
+    return per_subject(q, refs).sum(1)
 
 # %% ../nbs/01_attend.ipynb #c038
 def topmost(
@@ -143,7 +143,7 @@ def masked(
     "Each subject attends everywhere, then is kept inside its box only (Eq. 7)."
     check(q, refs, cover)
     keep = rearrange(shares(cover, overlap).to(q.dtype), 's n -> s 1 n 1')
-    return start(q, cover, background) + sum((per_subject(q, refs)*keep).unbind(1))
+    return start(q, cover, background) + (per_subject(q, refs)*keep).sum(1)
 
 # %% ../nbs/01_attend.ipynb #c047
 @variant('crop_merge')
@@ -178,6 +178,15 @@ def fused_mask(
     seen = torch.cat([owner, ~cover.any(0)[:, None]], 1)
     return F.pad(seen, (0, _padded(owner.shape[1]) - seen.shape[1]))
 
+def fused_bias(
+    cover:Tensor,       # tokens of each subject, in paint order [s n], bool
+    r:int,              # reference tokens of a subject
+    dtype:torch.dtype,  # of the queries
+)->Tensor:              # 0 where a query may see a key, else minus infinity [n s*r+1, padded]
+    "The same mask as a term added to the scores, which is what attention kernels make of it at every call."
+    keep = fused_mask(cover, r)
+    return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill_(~keep, float('-inf'))
+
 def fused_keys(
     refs:KV,  # keys and values per subject [b s h r d]
 )->tuple[Tensor, Tensor]: # keys and values [b h s*r+1, padded, d]
@@ -196,12 +205,12 @@ def fused(
     background:Literal['zero']='zero',         # only zero: a null token cannot answer with the query
     overlap:Literal['priority']='priority',    # only priority: one softmax has one owner per token
 )->Tensor:         # image-branch output [b h n d]
-    "`crop_merge` in one attention call: an owner mask and a null token."
+    "`crop_merge` in one plain attention call: an owner mask and a null token."
     check(q, refs, cover)
     _known('background', background, ('zero',)); _known('overlap', overlap, ('priority',))
     return attention(q, *fused_keys(refs), keep=fused_mask(cover, refs.k.shape[3]))
 
-# %% ../nbs/01_attend.ipynb #c066
+# %% ../nbs/01_attend.ipynb #c067
 @variant('text_only')
 def text_only(
     q:Tensor,      # queries [b h n d]
@@ -221,12 +230,21 @@ def joint(
     check(q, refs, cover)
     return attention(q, *(rearrange(x, 'b s h r d -> b h (s r) d') for x in refs))
 
-# %% ../nbs/01_attend.ipynb #c070
+# %% ../nbs/01_attend.ipynb #c072
+def quickest(
+    background=None,  # 'zero', 'query' or None
+    overlap=None,     # 'priority', 'sum', 'mean' or None
+)->str:               # 'fused', or 'crop_merge' for options that one softmax cannot do
+    "The name of the quickest form of crop-and-merge with these options."
+    return 'fused' if background in (None, 'zero') and overlap in (None, 'priority') else 'crop_merge'
+
+# %% ../nbs/01_attend.ipynb #c074
 def get_variant(
-    name,       # a registered name, or a function f(q, refs, cover)
+    name,       # a registered name, or a function f(q, refs, cover); None: the quickest form of crop-and-merge
     **options,  # background=, overlap=, or a variant's own; None means its default
 )->Callable:    # f(q, refs, cover) -> [b h n d]
     "The variant with its options bound; ValueError for unknown names and for options it does not take."
+    if name is None: name = quickest(options.get('background'), options.get('overlap'))
     if callable(name): fn, name = name, getattr(name, '__name__', 'variant')
     elif isinstance(name, str) and name in VARIANTS: fn = VARIANTS[name]
     else: raise ValueError(f'variant={name!r} is not known: use one of {", ".join(VARIANTS)}, or register your own with @variant')
@@ -241,9 +259,10 @@ def get_variant(
         z = fn(q, refs, cover, **given)
         if getattr(z, 'shape', None) != q.shape: raise ValueError(f'variant {name!r} returned {list(getattr(z, "shape", [])) or type(z).__name__} for queries {list(q.shape)}: return the image branch as [b h n d]')
         return z
+    run.variant = fn
     return run
 
-# %% ../nbs/01_attend.ipynb #c079
+# %% ../nbs/01_attend.ipynb #c083
 def energy(
     q:Tensor,  # queries [b h n d]
     refs:KV,   # keys and values [b s h r d]
@@ -263,7 +282,7 @@ def own(*_, **__):
     "Refused: this statistic is constant."
     raise ValueError("statistic 'own' (the mean over a subject's own tokens) is exactly 1/r at every position, so a map of it shows rounding noise only: use 'mass', 'energy' or 'norm'")
 
-# %% ../nbs/01_attend.ipynb #c082
+# %% ../nbs/01_attend.ipynb #c086
 def contributions(
     fn:Callable,   # a variant f(q, refs, cover), linear in refs.v
     q:Tensor,      # queries [b h n d]
@@ -276,7 +295,7 @@ def contributions(
     alone = lambda j: silence.index_copy(1, torch.tensor([j], device=q.device), refs.v[:, j:j+1])
     return torch.stack([fn(q, KV(refs.k, alone(j)), cover) - nobody for j in range(refs.v.shape[1])], 1)
 
-# %% ../nbs/01_attend.ipynb #c087
+# %% ../nbs/01_attend.ipynb #c091
 @dataclass
 class Look:
     "One cross-attention layer at one step, seen after its work was done. Subjects in layout order."

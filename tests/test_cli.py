@@ -11,7 +11,7 @@ from anyms import cli
 from anyms.layout import Layout
 from anyms.pipeline import Result, Runs
 
-COMMANDS = ["demo", "generate", "compare", "train", "check"]
+COMMANDS = ["demo", "generate", "compare", "train", "explore", "docs", "bench", "check"]
 FOX, CROWN = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "crown@.25,0,.75,.6"]
 
 
@@ -70,6 +70,87 @@ def test_demo(tiny, tmp_path):
 def test_demo_again_replaces_its_own_files(tiny, tmp_path):
     for seed in (0, 1): assert run("demo", "--quick", "--seed", seed, "--out", tmp_path).exit_code == 0
     assert Runs.load(tmp_path/"runs").seeds == [1]
+
+
+# explore, docs, bench
+
+@pytest.fixture
+def opened(monkeypatch):
+    "What a server would have been started with."
+    calls = []
+    def call(command, env):
+        settings = json.loads(open(f"{env['JUPYTER_CONFIG_PATH'].split(':')[0]}/voila.json").read())
+        calls.append((command, settings["Voila"]["tornado_settings"]["headers"]["Content-Security-Policy"]))
+        return 0
+    monkeypatch.setattr(cli.subprocess, "call", call)
+    return calls
+
+
+def test_explore_writes_a_notebook_and_opens_it(opened, tmp_path):
+    import nbformat
+    done = run("explore", tmp_path/"new", "--no-browser", "--port", 9999)
+    notebook = nbformat.read(tmp_path/"new"/"anyms-explorer.ipynb", 4)
+    nbformat.validate(notebook)
+    assert done.exit_code == 0 and any("runs.explore()" in c.source for c in notebook.cells) and any("play(" in c.source for c in notebook.cells)
+    (command, policy), = opened
+    assert command[1:3] == ["-m", "voila"] and "--port=9999" in command and "--no-browser" in command and "https:" not in policy
+
+
+def test_explore_opens_jupyterlab(opened, tmp_path):
+    assert run("explore", tmp_path, "--lab").exit_code == 0 and opened[0][0][1:3] == ["-m", "jupyterlab"]
+
+
+def test_explore_keeps_your_own_notebook(opened, tmp_path):
+    (tmp_path/"anyms-explorer.ipynb").write_text("mine")
+    run("explore", tmp_path)
+    assert (tmp_path/"anyms-explorer.ipynb").read_text() == "mine"
+
+
+def test_explore_without_voila(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    done = run("explore", tmp_path)
+    assert done.exit_code == 2 and "pip install voila, or use anyms explore --lab" in done.stderr and not opened
+
+
+def test_explore_hands_on_the_servers_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.subprocess, "call", lambda *a, **k: 3)
+    assert run("explore", tmp_path).exit_code == 3
+
+
+def test_explorer_cells_run(pipes, monkeypatch):
+    "The notebook's code, on the tiny pipeline."
+    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: pipes("sdxl-plus"))
+    code = "\n".join(c["source"] for c in cli.explorer()["cells"] if c["cell_type"] == "code")
+    space = {}
+    exec(code.replace("seeds=[0]", "seeds=[0], steps=2").replace("play(pipe, prompt, layout)", "player = play(pipe, prompt, layout, steps=2)"), space)
+    space["player"].wait()
+    assert space["runs"].variants == ["full", "masked", "crop_merge"] and not space["player"].error
+
+
+def test_docs_passes_on(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("anyms.site.build", lambda *a: asked.append(a) or tmp_path)
+    monkeypatch.setattr("anyms.site.serve", lambda out: asked.append(out))
+    done = run("docs", "--root", tmp_path, "--out", tmp_path/"x", "--renderer", "smalldocs", "--serve")
+    assert done.exit_code == 0 and asked == [(tmp_path, tmp_path/"x", "smalldocs"), tmp_path] and str(tmp_path) in done.output
+
+
+def test_docs_says_why_not(tmp_path):
+    done = run("docs", "--root", tmp_path)
+    assert done.exit_code == 2 and "clone of the repository" in done.stderr
+
+
+@pytest.mark.parametrize("words, said", [(["quality"], "there is: speed"), (["speed", "--rounds", "0"], "at least 1"), (["speed", "--size", "500", "--net", "tiny", "--net", "sd15"], "multiple of 64")])
+def test_bench_refuses(words, said, tmp_path):
+    done = run("bench", *words, "--out", tmp_path)
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_bench_passes_on(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("anyms.bench.speed.bench", lambda *a, **k: asked.append((a, k)) or a[0])
+    assert run("bench", "speed", "--quick", "--out", tmp_path).exit_code == 0
+    assert asked[0][0] == (tmp_path, True, "sdxl", "plain", None) and asked[0][1]["rounds"] == 3
 
 
 def test_showcase_is_hard_enough():
@@ -166,7 +247,7 @@ def test_check_says_what_is_there(monkeypatch):
     monkeypatch.setattr(cli, "_weights", lambda: [("weights", "5 files, checksums agree", True)])
     done = run("check", "--no-timing")
     assert done.exit_code == 0, done.output
-    for what in ("python", "torch", "diffusers", "transformers", "CPU cores", "memory", "GPU", "browser", "jupyterlab", "checksums agree"): assert what in done.output
+    for what in ("python", "torch", "diffusers", "transformers", "CPU cores", "memory", "GPU", "chromium", "jupyterlab", "voila", "sliders", "disk", "own address", "checksums agree", "Ready"): assert what in done.output
     assert "LACKS" not in done.output
 
 
@@ -175,6 +256,42 @@ def test_check_says_what_is_lacking(monkeypatch, spoil, said):
     monkeypatch.setattr("anyms.stickers.model.check_weights", lambda: {"base/unet": spoil, "base/vae": "ok"})
     done = run("check")  # no timing without weights
     assert done.exit_code == 1 and "LACKS  weights" in done.output and said in done.output and "base/vae" not in done.output
+
+
+def test_check_names_each_remedy(monkeypatch):
+    "A wrong version and a missing package: what to type stands on the line, the closing sentence names both."
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: ["torch>=99", "nosuchpackage>=1", "numpy", "pytest>=99; extra == 'dev'"])
+    done = run("check")
+    assert done.exit_code == 1 and "pip install 'torch>=99'" in done.output and "pip install 'nosuchpackage>=1'" in done.output
+    assert "pytest" not in done.output and "Lacking: torch, nosuchpackage" in done.output
+
+
+def test_check_of_a_source_folder(monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+    def missing(_): raise PackageNotFoundError("anyms")
+    monkeypatch.setattr("importlib.metadata.requires", missing)
+    done = run("check")
+    assert done.exit_code == 1 and "pip install -c constraints.txt ." in done.output
+
+
+@pytest.mark.parametrize("gib, said", [(2., "are needed, close other programs"), (None, "unknown")])
+def test_check_of_memory(monkeypatch, gib, said):
+    monkeypatch.setattr(cli, "_memory", lambda: gib)
+    monkeypatch.setattr(cli, "_weights", lambda: [])
+    done = run("check", "--no-timing")
+    assert said in done.output and done.exit_code == (1 if gib else 0)
+
+
+def test_check_without_the_sliders_part(monkeypatch, tmp_path):
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [str(tmp_path)])
+    assert [fine for what, _, fine in cli._notebooks() if what == "sliders"] == [False]
+
+
+def test_check_without_chromium_is_no_failure(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(cli, "_weights", lambda: [])
+    done = run("check", "--no-timing")
+    assert done.exit_code == 0 and "maybe  chromium" in done.output
 
 
 def test_check_without_torch(monkeypatch):

@@ -150,7 +150,7 @@ BUNDLES = [
 
 
 @pytest.fixture(scope="module")
-def result(pipe): return draw(pipe)
+def result(pipe): return draw(pipe, variant="crop_merge")
 
 
 @pytest.mark.parametrize("spoil, error, message", BUNDLES)

@@ -35,7 +35,7 @@ def unharmed(unet):
     assert before[1:] == after[1:]
 
 
-def draw(pipe, lay=PAIR, variant="crop_merge", run_options=None, **options):
+def draw(pipe, lay=PAIR, variant=None, run_options=None, **options):
     with unharmed(pipe.unet), installed(pipe.unet, lay, variant, **options): return run(pipe, lay.images, **(run_options or {}))
 
 

@@ -1,0 +1,193 @@
+// The explorer's page side. The same function runs live (anywidget, data on demand from the kernel) and on a static page (all data embedded).
+// It holds no arithmetic of the method: it picks tiles out of sheets that Python painted, and writes every name by textContent.
+function anymsMake(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [k, v] of Object.entries(attributes || {})) {
+    if (k === 'text') node.textContent = v;
+    else if (k.startsWith('on')) node.addEventListener(k.slice(2), v);
+    else if (v !== false && v != null) node.setAttribute(k, v === true ? '' : v);
+  }
+  node.append(...children.filter(c => c != null));
+  return node;
+}
+
+// Keys pressed in a widget are the widget's: the notebook around it must not take arrows and Enter for its own. Ctrl, Alt and Cmd still go through.
+function anymsKeys(root) {
+  root.setAttribute('data-lm-suppress-shortcuts', 'true');
+  root.addEventListener('keydown', e => { if (!(e.ctrlKey || e.altKey || e.metaKey)) e.stopPropagation(); });
+}
+
+function anymsExplorer(root, facts, store, ask) {
+  const make = anymsMake, sheets = new Map(), waiting = new Set(), get = store.get, uid = 'a' + Math.random().toString(36).slice(2);
+  let dead = false, timer = null;
+  root.classList.add('anyms', 'anyms-explorer');
+  anymsKeys(root);
+  const put = (name, value) => { store.set(name, value); draw(); };
+
+  // controls
+  function choice(name, title, options, texts, colours) {
+    if (options.length < 2) return null;
+    if (options.length > 5) {
+      const pick = make('select', {'aria-label': title, 'data-name': name, onchange: e => put(name, options[e.target.selectedIndex])},
+        ...options.map((o, i) => make('option', {text: texts ? texts[i] : o})));
+      pick.show = value => { pick.selectedIndex = options.indexOf(value); };
+      return Object.assign(make('label', {}, make('b', {text: title}), pick), {show: pick.show});
+    }
+    const marks = options.map(o => make('input', {type: 'radio', name: uid + name, 'data-name': name, onchange: () => put(name, o)}));
+    const set = make('fieldset', {}, make('legend', {text: title}), ...options.map((o, i) => make('label', {},
+      marks[i], colours ? make('span', {class: 'dot', style: 'background:' + colours[i]}) : null, make('span', {class: 'name', text: texts ? texts[i] : o}))));
+    set.show = value => marks.forEach((m, i) => { m.checked = options[i] === value; });
+    return set;
+  }
+  const offered = facts.choices || facts.subjects;
+  const choices = {
+    subject: choice('subject', 'subject', offered, null, offered.map(n => facts.colours[facts.subjects.indexOf(n)])),
+    stat: choice('stat', 'statistic', facts.stats),
+    layer: choice('layer', 'layers', facts.layers),
+    how: choice('how', 'colours', facts.hows, facts.howTexts),
+    seed: choice('seed', 'seed', facts.seeds),
+  };
+  const slider = make('input', {type: 'range', 'data-name': 'step', 'aria-label': 'step', min: 0, max: facts.steps.length - 1, step: 1,
+    oninput: e => { halt(); put('step', facts.steps[+e.target.value]); }});
+  const said = make('output', {'aria-live': 'polite'});
+  const player = make('button', {type: 'button', 'data-name': 'play', onclick: () => { const on = !get('playing'); store.set('playing', on); run(); }});
+  const strength = make('input', {type: 'range', 'data-name': 'strength', 'aria-label': 'strength of the heat', min: 0, max: 1, step: .05, oninput: e => put('strength', +e.target.value)});
+  const boxes = make('input', {type: 'checkbox', 'data-name': 'boxes', onchange: e => put('boxes', e.target.checked)});
+  const columns = facts.variants.map(v => make('input', {type: 'checkbox', 'data-name': 'variant', value: v, onchange: () => {
+    const wanted = facts.variants.filter((_, i) => columns[i].checked);
+    put('variants', wanted.length ? wanted : [v]);
+  }}));
+  const say = make('div', {class: 'say', role: 'status'}), tables = make('div', {class: 'tables'});
+  const mayExport = ask ? make('fieldset', {}, make('legend', {text: 'export'}), ...[['gif', 'film (GIF)'], ['strip', 'strip (PNG)'], ['zip', 'report (ZIP)']].map(([k, text]) =>
+    make('button', {type: 'button', 'data-name': 'export-' + k, text, onclick: () => { if (!dead) ask({export: k}); }}))) : null;
+  const hasHeat = facts.stats.length > 0, oneStep = facts.steps.length < 2;
+
+  // one figure per variant
+  const panels = facts.variants.map(name => {
+    const picture = make('canvas', {role: 'img', 'data-kind': 'picture', width: facts.size[0], height: facts.size[1]});
+    const heat = hasHeat ? make('canvas', {role: 'img', 'data-kind': 'heat', width: facts.size[0], height: facts.size[1]}) : null;
+    const low = make('span'), high = make('span');
+    const scale = hasHeat ? make('div', {class: 'scale', 'aria-hidden': 'true'}, make('i', {style: 'background:linear-gradient(to right,' + facts.gradient.join(',') + ')'}), low, high) : null;
+    return {name, picture, heat, low, high, node: make('figure', {'data-variant': name}, make('figcaption', {text: name}), picture, heat, scale)};
+  });
+  root.replaceChildren(
+    make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.how, choices.seed),
+    facts.variants.length > 1 ? make('div', {class: 'bar'}, make('fieldset', {}, make('legend', {text: 'variants'}), ...facts.variants.map((v, i) => make('label', {}, columns[i], make('span', {class: 'name', text: v}))))) : '',
+    make('div', {class: 'bar'}, oneStep ? null : player, oneStep ? null : make('label', {class: 'wide'}, make('b', {text: 'step'}), slider), said,
+      hasHeat ? make('label', {}, make('b', {text: 'heat'}), strength) : null, make('label', {}, boxes, make('b', {text: 'boxes'})), mayExport),
+    make('div', {class: 'panels'}, ...panels.map(p => p.node)), tables, say, ...facts.notes.map(text => make('div', {class: 'say', text})));
+
+  // data
+  const key = (...parts) => JSON.stringify(parts), film = () => ({film: key('film', get('seed'))});
+  const keys = () => !hasHeat ? film() : {heat: key('heat', get('seed'), get('stat'), get('layer'), get('how'), get('subject')),
+    numbers: key('numbers', get('seed'), get('stat'), get('layer')), ...film()};
+  function take(entries) {
+    for (const [parts, entry] of entries) {
+      const key = JSON.stringify(parts);
+      waiting.delete(key);
+      if (!entry || !entry.src) { sheets.set(key, entry || {}); continue; }
+      const image = new Image();
+      image.onload = () => { sheets.set(key, {...entry, image}); draw(); };
+      image.src = entry.src;
+    }
+    draw();
+  }
+  function fetchMissing(wanted) {
+    const missing = wanted.filter(k => !sheets.has(k) && !waiting.has(k));
+    if (!missing.length || !ask || dead) return;
+    missing.forEach(k => waiting.add(k));
+    ask({want: missing.map(k => JSON.parse(k))});
+  }
+
+  // drawing
+  function tile(context, sheet, index, smooth) {
+    const {image, w, h, columns} = sheet;
+    context.imageSmoothingEnabled = smooth;
+    context.drawImage(image, (index % columns) * w, Math.floor(index / columns) * h, w, h, 0, 0, ...facts.size);
+  }
+  function frame(context, i, wide) {
+    const [x0, y0, x1, y1] = facts.boxes[i], [W, H] = facts.size;
+    context.lineWidth = wide; context.strokeStyle = facts.colours[i];
+    context.strokeRect(x0 * W + wide / 2, y0 * H + wide / 2, (x1 - x0) * W - wide, (y1 - y0) * H - wide);
+  }
+  function paint(panel, v, t, found) {
+    const who = facts.subjects.indexOf(get('subject')), film = found.film, heat = found.heat, at = v * facts.steps.length + t, missing = !facts.there[get('seed')][v];
+    const ink = panel.picture.getContext('2d');
+    if (missing) { for (const c of [panel.picture, panel.heat]) if (c) { c.getContext('2d').clearRect(0, 0, ...facts.size); c.setAttribute('aria-label', panel.name + ': not drawn with this seed'); } return; }
+    if (film) { tile(ink, film, at, true); if (get('boxes')) facts.boxes.forEach((_, i) => frame(ink, i, 2)); }
+    panel.picture.setAttribute('aria-label', `${panel.name}: the picture after step ${facts.steps[t] + 1}`);
+    if (!heat || !heat.image || !film) return;
+    const under = panel.heat.getContext('2d');
+    under.globalAlpha = 1; tile(under, film, at, true);
+    under.globalCompositeOperation = 'saturation'; under.fillStyle = '#808080'; under.fillRect(0, 0, ...facts.size); under.globalCompositeOperation = 'source-over';
+    under.globalAlpha = get('strength'); tile(under, heat, at, false); under.globalAlpha = 1;
+    if (get('boxes')) frame(under, who, 3);
+    const low = heat.low[v][t], high = heat.high[v][t], share = found.numbers && found.numbers.share && found.numbers.share[v][t][who];
+    panel.low.textContent = low; panel.high.textContent = heat.flat[v][t] ? high + ' (flat)' : high;
+    panel.heat.setAttribute('aria-label', `${panel.name}: ${get('stat')} of ${get('subject')} at step ${facts.steps[t] + 1}, from ${low} to ${high}` + (share == null ? '' : `, ${percent(share)} inside its box`));
+  }
+  const percent = x => x == null ? '–' : Math.round(100 * x) + '%';
+  function matrix(panel, v, t, numbers) {
+    const who = facts.subjects.indexOf(get('subject')), rows = numbers.leak ? facts.subjects.map((_, i) => i) : [who];
+    const head = make('tr', {}, make('th', {scope: 'col', text: 'attention of'}), make('th', {scope: 'col', text: 'in its box'}),
+      ...(numbers.leak ? [...facts.subjects, 'background'] : []).map(n => make('th', {scope: 'col', text: n, title: n})));
+    const body = rows.map(i => make('tr', {}, make('th', {scope: 'row', title: facts.subjects[i]}, make('span', {class: 'dot', style: 'background:' + facts.colours[i]}), facts.subjects[i]),
+      make('td', {text: percent(numbers.share[v][t][i])}),
+      ...(numbers.leak ? numbers.leak[v][t][i] : []).map((x, j) => make('td', {text: percent(x), class: i === j ? 'own' : null, style: `background:rgba(0,114,178,${(x || 0) * .55})`}))));
+    return make('table', {'data-variant': panel.name}, make('caption', {text: `${panel.name}: where it lies`}), make('thead', {}, head), make('tbody', {}, ...body));
+  }
+  function draw() {
+    const t = Math.max(0, facts.steps.indexOf(get('step'))), wanted = keys(), found = {};
+    for (const [k, key] of Object.entries(wanted)) found[k] = sheets.get(key);
+    for (const [name, c] of Object.entries(choices)) if (c) c.show(get(name));
+    slider.value = t; strength.value = get('strength'); boxes.checked = get('boxes');
+    const step = `step ${facts.steps[t] + 1} of ${facts.steps[facts.steps.length - 1] + 1}`;
+    said.textContent = oneStep ? '' : step; slider.setAttribute('aria-valuetext', step);
+    player.textContent = get('playing') ? '❚❚' : '▶'; player.setAttribute('aria-label', get('playing') ? 'stop' : 'play the steps');
+    const shown = get('variants');
+    panels.forEach((p, v) => { const on = shown.includes(p.name); columns[v].checked = on; p.node.hidden = !on; p.node.style.display = on ? '' : 'none'; if (on) paint(p, v, t, found); });
+    const numbers = found.numbers;
+    tables.replaceChildren(...(numbers && numbers.share ? panels.map((p, v) => shown.includes(p.name) && facts.there[get('seed')][v] ? matrix(p, v, t, numbers) : null).filter(Boolean) : []));
+    const missing = Object.values(wanted).filter(k => !sheets.has(k));
+    root.dataset.ready = missing.length ? 'no' : 'yes';
+    say.classList.toggle('bad', dead || !!get('error'));
+    say.textContent = get('error') || (dead ? (missing.length ? 'This choice is not on the page yet, and its kernel is gone: run the cell again, or go back.'
+      : 'The kernel of this explorer is gone. What has been shown stays at hand; for the rest run the cell again.') : (numbers && numbers.say) || '');
+    fetchMissing(Object.values(wanted));
+  }
+  function halt() { if (get('playing')) { store.set('playing', false); run(); } }
+  function run() {
+    clearInterval(timer); timer = null;
+    if (get('playing')) timer = setInterval(() => {
+      if (!root.isConnected) return clearInterval(timer);
+      const t = facts.steps.indexOf(get('step'));
+      put('step', facts.steps[(t + 1) % facts.steps.length]);
+    }, facts.pace);
+    draw();
+  }
+  store.watch(name => name === 'playing' ? run() : draw());
+  run();
+  return {take, lost() { dead = true; draw(); }, stop() { clearInterval(timer); }};
+}
+
+// live: traits are the state, custom messages bring the sheets
+const anymsLiveExplorer = {render({model, el}) {
+  const names = ['subject', 'stat', 'layer', 'step', 'how', 'strength', 'boxes', 'seed', 'variants', 'playing', 'error'];
+  const heard = [], on = (event, f) => { model.on(event, f); heard.push([event, f]); };
+  const store = {get: n => model.get(n), set: (n, v) => { model.set(n, v); model.save_changes(); }, watch: f => names.forEach(n => on('change:' + n, () => f(n)))};
+  const root = anymsMake('div');
+  el.append(root);
+  const view = anymsExplorer(root, model.get('facts'), store, message => model.send(message));
+  on('msg:custom', message => {
+    if (message.sheets) view.take(message.sheets);
+    if (message.file) anymsMake('a', {href: message.file, download: message.name}).click();
+  });
+  on('comm_live_update', () => view.lost());
+  return () => { view.stop(); heard.forEach(([event, f]) => model.off(event, f)); };
+}};
+
+// static: everything is embedded in the page
+function anymsStaticExplorer(root, facts, state, sheets) {
+  const watchers = [], store = {get: n => state[n], set: (n, v) => { state[n] = v; watchers.forEach(f => f(n)); }, watch: f => watchers.push(f)};
+  anymsExplorer(root, facts, store, null).take(sheets);
+}

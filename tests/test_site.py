@@ -1,0 +1,328 @@
+"The site: what a notebook becomes, the reference, the check of a finished site, and the whole of ours built once."
+import html, json, re, subprocess, sys, threading, time, urllib.request
+from pathlib import Path
+
+import pytest, yaml
+
+pytest.importorskip("latex2mathml")
+pytest.importorskip("smalldocs")
+from anyms import site  # noqa: E402
+from anyms.site import build, catalogue, linker, mathml, names_in, notebooks, page, plain, problems, prose, reference  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def code(source, *outputs): return dict(cell_type="code", metadata={"execution": {"x": 1}}, source=source, outputs=list(outputs), execution_count=3)
+def text(source): return dict(cell_type="markdown", metadata={}, source=source)
+def shown(**data): return dict(output_type="display_data", metadata={"a": 1}, data={k.replace("_", "/"): v for k, v in data.items()})
+def notebook(*cells, title="# Toy\n> You will see it."): return dict(cells=[text(title), *cells], metadata={"widgets": {"state": 1}}, nbformat=4, nbformat_minor=5)
+def made(*cells, path="nbs/00_toy.ipynb", names=()): return page(notebook(*cells), path, names)["cells"]
+
+def project(folder, **files):
+    "A tiny repository with a front page and these further pages."
+    (folder/"nbs").mkdir(parents=True)
+    (folder/"_quarto.yml").write_text("project: {type: website, output-dir: _docs, render: ['nbs/*.ipynb', 'nbs/*.md']}\n"
+                                      "execute: {enabled: false}\nwebsite: {title: toy, search: true}\n")
+    for name, content in {"index.ipynb": notebook(text("Hello.")), **files}.items():
+        (folder/"nbs"/name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+# maths
+
+@pytest.mark.parametrize("tex", [r"Z_\text{out} = Z_\text{text} + \lambda Z_\text{image}", r"\mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt d}\right)V", r"\lVert Z_j\rVert",
+                                 r"\log\sum_r \exp(q k_r/\sqrt d)", r"a<b", r"\lfloor x \rfloor", r"Z_j \odot M_j", r"W'_k"])
+def test_mathml_is_well_formed(tex):
+    import xml.etree.ElementTree as ET
+    tree = ET.fromstring(mathml(tex))
+    assert tree.tag.endswith("math") and tree.get("display") == "inline" and "\\" not in "".join(tree.itertext())
+
+def test_mathml_on_a_line_of_its_own_keeps_its_number():
+    out = mathml(r"a = b \tag{5}", display=True)
+    assert 'display="block"' in out and '<span class="anyms-number">(5)</span>' in out and "tag" not in re.sub("<[^>]+>", "", out)
+
+def test_words_in_formulas_stay_words(): assert "<mtext>softmax</mtext>" in mathml(r"\mathrm{softmax}(x)")
+
+@pytest.mark.parametrize("tex", [r"\nosuch", r"a + \nosuch{b}"])
+def test_unknown_maths_is_refused(tex):
+    with pytest.raises(ValueError, match="nosuch.*another way"): mathml(tex)
+
+def test_every_formula_in_the_notebooks_can_be_shown():
+    "The build would say so too; here it names the notebook."
+    for path in notebooks(ROOT):
+        for c in json.loads((ROOT/path).read_text("utf8"))["cells"]:
+            if c["cell_type"] != "markdown": continue
+            try: prose(site.source(c))
+            except ValueError as e: pytest.fail(f"{path}: {e}")
+
+
+# prose
+
+@pytest.mark.parametrize("plain_text", ["`$a$`", "``x ` $a$``", "```python\ncost = '$a$'\n```", "~~~\n$a$ `Layout`\n~~~", "costs $5 and $6", "a \\$x\\$ b", "[$a$](x.md)", "US$a and b$"])
+def test_prose_leaves_alone(plain_text): assert prose(plain_text, {"Layout": "there"}.get) == plain_text
+
+def test_prose_turns_formulas():
+    out = prose("Half is $n/2$, so\n$$\nh = \\frac n2\n$$\nand `$n$`.")
+    assert out.count("<math") == 2 and out.endswith("and `$n$`.") and 'display="block"' in out
+
+def test_prose_links_names_but_not_in_headings():
+    find = {"Layout": "00_layout.ipynb#a"}.get
+    assert prose("A `Layout`, [`Layout`](x.md), `layout`.", find) == "A [`Layout`](00_layout.ipynb#a), [`Layout`](x.md), `layout`."
+    assert prose("## The `Layout`\n\n### `Layout`", find) == "## The `Layout`\n\n### `Layout`"
+
+@pytest.mark.parametrize("given, wanted", [("# A\n*b* [c](d) `e`", "b c e"), ("$x$ <b>y</b>", "x y"), ("", ""), ("> quoted", "quoted")])
+def test_plain(given, wanted): assert plain(given) == wanted
+def test_plain_cuts_at_a_word(): assert plain("one two three", 9) == "one two ..."
+
+
+# names and reference
+
+SOURCE = '''
+class Box:
+    "A box."
+    x0: float  # left
+    y0: float = 0.  # top
+    def area(self): "Its area."; return 1
+    def _hidden(self): "No."
+    def silent(self): return 2
+
+@patch
+def grow(self: Box,
+    by=2,  # factor | times
+    *more, size: int = 3, **kw):  # the rest
+    "Larger."
+
+def overlay(
+    image,          # picture [h w]
+    alpha=.5,       # strength, 0..1
+)->"Image":         # picture [h w]
+    """A picture under a heatmap. `alpha` <b> $x$
+
+    Second paragraph."""
+
+def _private(): "no"
+'''
+
+@pytest.fixture(scope="module")
+def found(): return {n.name: n for n in names_in(SOURCE, "heatmap", "nbs/03_heatmap.ipynb")}
+
+def test_names(found):
+    assert list(found) == ["Box", "Box.area", "Box.grow", "overlay"] and found["Box.grow"].kind == "method"
+    assert found["Box"].params == (("x0", "", "left"), ("y0", "0.0", "top")) and found["overlay"].returns == "picture [h w]"
+    assert found["overlay"].params == (("image", "", "picture [h w]"), ("alpha", ".5", "strength, 0..1"))
+    assert [p[0] for p in found["Box.grow"].params] == ["by", "*more", "size", "**kw"] and found["overlay"].anchor == "anyms.heatmap.overlay"
+
+def test_reference_escapes(found):
+    "What stands in a docstring is text, not markup; tables keep their columns."
+    out = reference(list(found.values()))
+    assert "\\<b\\>" in out and "`alpha`" in out and "\\$x\\$" in out and "Second paragraph." in out and "factor \\| times" in out
+    assert all(len(re.findall(r"(?<!\\)\|", l)) == 3 for l in out.splitlines() if l.startswith("| `"))
+
+def test_linker_chooses_the_right_place():
+    a, b = (names_in("def load(): 'x'", m, p)[0] for m, p in [("pipeline", "nbs/05_pipeline.ipynb"), ("stickers.model", "nbs/stickers/01_model.ipynb")])
+    lone = names_in("def lone(): 'x'", "attend", "nbs/01_attend.ipynb")[0]
+    assert linker([a, b, lone], "nbs/stickers/01_model.ipynb")("load") == "01_model.ipynb#anyms.stickers.model.load"
+    assert linker([a, b, lone], "nbs/tutorials/1.ipynb")("anyms.load") == "../05_pipeline.ipynb#anyms.pipeline.load"
+    find = linker([a, b, lone, lone._replace(module="capture")], "nbs/index.ipynb")
+    assert find("load()") == "05_pipeline.ipynb#anyms.pipeline.load" and find("nothing") is None and find("lone") is None
+
+def test_catalogue_has_the_public_names():
+    import anyms
+    have = {(n.module, n.name) for n in catalogue(ROOT)}
+    missing = [n for n, home in anyms._HOME.items() if (home, n) not in have and n != "VARIANTS"]
+    assert not missing
+    assert all(n.doc for n in catalogue(ROOT)), "a public name says nothing"
+
+
+# pages
+
+def test_page_head():
+    front = made()[0]
+    assert front["cell_type"] == "raw" and yaml.safe_load(front["source"].strip("-\n")) == dict(title="Toy", subtitle="You will see it.")
+
+@pytest.mark.parametrize("title", ["Not a title", "## Too deep"])
+def test_page_without_a_title_is_refused(title):
+    with pytest.raises(ValueError, match="begin a page with"): page(notebook(title=title), "nbs/x.ipynb")
+
+def test_page_without_prose_is_refused():
+    with pytest.raises(ValueError, match="no cell of prose"): page(dict(cells=[code("1")], metadata={}), "nbs/x.ipynb")
+
+def test_title_with_quotes_and_a_colon():
+    nb = notebook(title='# A "quoted": title\n> One\n> two.\n\nThe text.')
+    cells = page(nb, "nbs/x.ipynb")["cells"]
+    assert yaml.safe_load(cells[0]["source"].strip("-\n")) == dict(title='A "quoted": title', subtitle="One two.") and cells[1]["source"] == "The text."
+
+def test_machinery_disappears():
+    sources = [c["source"] for c in made(code("#| default_exp toy"), code("#| hide\nsecret()"), code("#| eval: false\nslow()"), code("#| gpu\nsdxl()"), code(""), code("#| exercise\nanswer = None"))]
+    assert sources[1:] == ["slow()", "sdxl()", "answer = None"]
+
+def test_library_code_is_shown_and_marked():
+    cells = made(code("#| default_exp toy"), code("#| export\ndef half(n): 'Half.'"), code("half(3)"))
+    assert 'id="anyms.toy.half"' in cells[1]["source"] and "in the library: anyms.toy" in cells[1]["source"] and cells[2]["source"].startswith("def half")
+    assert cells[3]["source"] == "half(3)" and "#| export" not in json.dumps(cells)
+
+def test_quarto_options_stay():
+    cell = made(code("#| echo: false\n#| slow\nplot()"))[1]
+    assert cell["source"] == "#| echo: false\nplot()"
+
+def test_pictures_get_a_text():
+    cells = made(text("## Boxes\nLook at the *fox*."), code("draw(fox)\nshow()", shown(image_png=PIXEL)))
+    alt = yaml.safe_load(cells[-1]["source"].splitlines()[0].removeprefix("#| "))["fig-alt"]
+    assert "'Boxes'" in alt and "Look at the fox." in alt and alt.endswith("Drawn by: show()")
+
+def test_own_picture_text_wins():
+    cell = made(code('#| fig-alt: "A fox: red"\nshow()', shown(image_png=PIXEL)))[1]
+    assert yaml.safe_load(cell["source"].splitlines()[0].removeprefix("#| "))["fig-alt"] == "A fox: red" and cell["source"].count("fig-alt") == 1
+
+def test_picture_text_is_escaped_in_html():
+    cell = made(text("## A <i>\"b\"</i>"), code("show()", shown(text_html="<img src='x.png'> <img alt='mine' src='y.png'>")))[-1]
+    out = cell["outputs"][0]["data"]["text/html"]
+    assert out.count("alt=") == 2 and '"b"' not in out and "&quot;b&quot;" in out
+
+def test_static_form_wins_over_the_live_widget():
+    both, live = shown(text_html="<p>static</p>"), dict(output_type="display_data", metadata={}, data={site.VIEW: {"model_id": "1"}})
+    both["data"][site.VIEW] = {"model_id": "1"}
+    assert made(code("w", both, live))[-1]["outputs"] == [dict(output_type="display_data", metadata={}, data={"text/html": "<p>static</p>"})]
+
+def test_pages_hold_no_widget_state():
+    "Quarto would fetch a widget manager from elsewhere for it."
+    assert set(page(notebook(), "nbs/x.ipynb")["metadata"]) == {"kernelspec"}
+
+
+# the check
+
+def finished(folder, **pages):
+    for name, body in pages.items(): (folder/f"{name}.html").write_text(f'<html lang="en">{body}</html>')
+    return problems(folder)
+
+@pytest.mark.parametrize("body, said", [
+    ('<script src="https://cdn.example.org/x.js"></script>', "fetches https://cdn"), ('<link rel="stylesheet" href="//fonts.example.org/a.css">', "fetches //fonts"),
+    ('<img alt="" src="gone.png">', "gone.png, which is not there"), ('<a href="gone.html">', "links to gone.html"), ('<a href="#gone">', "links to #gone"),
+    ('<img src="data:image/png;base64,AA">', "without a text"), ('<span class="math inline">\\(x\\)</span>', "needs a script"), ('<a href="../outside.html">', "outside.html")])
+def test_problems_are_named(tmp_path, body, said): assert any(said in p for p in finished(tmp_path, a=body))
+
+def test_no_problem_where_there_is_none(tmp_path):
+    assert not finished(tmp_path, a='<h2 id="x">x</h2><a href="b.html#y">b</a><a href="#x">x</a><a href="https://arxiv.org">out</a><a href="mailto:a@b">m</a><img alt="" src="data:,">', b='<p id="y">')
+
+def test_style_sheets_are_read_too(tmp_path):
+    (tmp_path/"a.css").write_text("@font-face{src:url(https://fonts.example.org/a.woff2)}")
+    assert "fetches https://fonts.example.org/a.woff2" in problems(tmp_path)[0]
+
+@pytest.mark.parametrize("rule", ["@import url(https://f.example.org/css2?family=Lato:wght@400;700&display=swap);", '@import "https://f.example.org/a.css";', "@import url('//f.example.org/a.css') screen;"])
+def test_web_fonts_are_taken_out(tmp_path, rule):
+    (tmp_path/"a.css").write_text(rule + ":root{--x:1}")
+    site.finish(tmp_path)
+    assert (tmp_path/"a.css").read_text() == ":root{--x:1}" and "nbs/index.html" in (tmp_path/"index.html").read_text()
+
+
+# building
+
+def test_what_a_reader_sees_is_escaped(tmp_path):
+    "Names and outputs are text, whatever they hold."
+    evil = "<script>alert(1)</script>"
+    out = build(project(tmp_path, **{"index.ipynb": notebook(text(f"## Names\n`{evil}`"), code("name", shown(text_plain=repr(evil))), code("print(name)", dict(output_type="stream", name="stdout", text=evil)))}), program="smalldocs")
+    body = (out/"nbs"/"index.html").read_text()
+    assert evil not in body and body.count(html.escape(evil)) >= 3
+
+def test_a_broken_page_leaves_the_old_site(tmp_path):
+    root = project(tmp_path)
+    out = build(root, program="smalldocs")
+    (root/"nbs"/"bad.md").write_text("# Bad\n\n[gone](gone.md)\n")
+    with pytest.raises(RuntimeError, match="not whole(.|\n)*gone"): build(root, program="smalldocs")
+    assert (out/"nbs"/"index.html").exists() and not (out/"nbs"/"bad.html").exists()
+
+def test_build_again_replaces(tmp_path):
+    root = project(tmp_path, **{"more.md": "# More\n\ntext\n"})
+    build(root, program="smalldocs")
+    (root/"nbs"/"more.md").unlink()
+    assert not (build(root, program="smalldocs")/"nbs"/"more.html").exists()
+
+def test_somebody_elses_folder_is_not_replaced(tmp_path):
+    (tmp_path/"mine").mkdir(); (tmp_path/"mine"/"letter.txt").write_text("dear")
+    with pytest.raises(ValueError, match="is no site"): build(project(tmp_path/"repo"), tmp_path/"mine", "smalldocs")
+    assert (tmp_path/"mine"/"letter.txt").exists()
+
+def test_outside_a_repository(tmp_path):
+    with pytest.raises(ValueError, match="clone of the repository"): build(tmp_path)
+
+@pytest.mark.parametrize("name, said", [("hugo", "choose auto"), ("quarto", "there is no quarto")])
+def test_renderer_is_named(name, said, monkeypatch):
+    monkeypatch.setattr(site.shutil, "which", lambda _: None)
+    with pytest.raises(ValueError, match=said): site.renderer(name)
+
+def test_quarto_is_taken_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(site.shutil, "which", lambda _: "/opt/quarto")
+    assert site.renderer() == ["/opt/quarto", "render"] and site.renderer("smalldocs")[0] == sys.executable
+
+def test_neither_renderer(monkeypatch):
+    monkeypatch.setattr(site.shutil, "which", lambda _: None)
+    monkeypatch.setitem(sys.modules, "smalldocs", None)
+    with pytest.raises(ValueError, match="neither is here"): site.renderer()
+
+def test_a_failing_renderer_speaks_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "renderer", lambda name: [sys.executable, "-c", "import sys; sys.exit('no such theme')"])
+    with pytest.raises(RuntimeError, match="no such theme"): build(project(tmp_path))
+
+def test_server_serves(tmp_path):
+    (tmp_path/"index.html").write_text("hello")
+    with site.server(tmp_path) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        assert urllib.request.urlopen(f"http://127.0.0.1:{running.server_port}/").read() == b"hello"
+        running.shutdown()
+
+
+# ours
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    "Our own site, built in a Python that could not import torch: (folder, seconds of processor time)."
+    out = tmp_path_factory.mktemp("ours")/"site"
+    script = ("import sys\nfor m in ('torch', 'diffusers', 'numpy'): sys.modules[m] = None\n"
+              "from anyms.cli import app\napp(['docs', '--root', sys.argv[1], '--out', sys.argv[2], '--renderer', 'smalldocs'])")
+    import resource
+    used = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    before = used()
+    done = subprocess.run([sys.executable, "-c", script, ROOT, out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, used() - before
+
+def test_ours_builds_in_30_seconds(ours): assert ours[1] <= 30
+
+def test_ours_has_no_problem(ours): assert problems(ours[0]) == []
+
+def test_every_page_of_the_sidebar_is_there(ours):
+    config = yaml.safe_load((ROOT/"_quarto.yml").read_text("utf8"))
+    listed = set(re.findall(r"nbs/[\w/.]+\.(?:ipynb|md)", yaml.safe_dump(config["website"])))
+    assert listed and all((ours[0]/p).with_suffix(".html").exists() for p in listed)
+
+def test_every_page_lists_every_page(ours):
+    "From anywhere a reader gets anywhere: the sidebar stands on every page."
+    pages = sorted((ours[0]/"nbs").rglob("*.html"))
+    for p in pages:
+        links = {(p.parent/l.split("#")[0]).resolve() for l in site.Reader(p.read_text("utf8")).links if not site.outside(l) and l.split("#")[0]}
+        assert set(x.resolve() for x in pages) - links <= {p.resolve()}, p.name
+
+def test_no_page_names_a_foreign_source(ours):
+    "Links may lead outside; nothing else may name an outside address that a browser would ask."
+    for p in (ours[0]/"nbs").rglob("*.html"):
+        text = re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", p.read_text("utf8"))
+        assert not re.findall(r"(?:cdn\.|unpkg|jsdelivr|googleapis|gstatic|require\.js|mathjax)", text, re.I), p.name
+
+def test_pictures_of_our_pages_have_a_text(ours):
+    for p in (ours[0]/"nbs").rglob("*.html"):
+        for alt in re.findall(r'<img\b[^>]*?\balt="([^"]*)"', p.read_text("utf8")): assert len(alt) > 10 or alt == "", (p.name, alt)
+
+def test_home_page_has_the_comparison_and_the_stepper(ours):
+    body = (ours[0]/"nbs"/"index.html").read_text("utf8")
+    assert "demo.png" in body and 'id="anyms-explorer-' in body and "anymsStaticExplorer" in body
+
+def test_search_knows_every_page(ours):
+    found = {entry["href"].split("#")[0] for entry in json.loads((ours[0]/"search.json").read_text("utf8"))}
+    assert {p.relative_to(ours[0]).as_posix() for p in (ours[0]/"nbs").rglob("*.html")} <= found
+
+def test_workflow_builds_with_quarto():
+    flow = yaml.safe_load((ROOT/".github"/"workflows"/"docs.yml").read_text("utf8"))
+    steps = flow["jobs"]["build"]["steps"]
+    assert any("anyms docs --renderer quarto" in s.get("run", "") for s in steps) and any("quarto" in s.get("uses", "") for s in steps)
+    assert "untested" in (ROOT/".github"/"workflows"/"docs.yml").read_text("utf8")
