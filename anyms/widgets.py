@@ -869,7 +869,8 @@ class Player(W.VBox):
         depth = len(pipe.unet.config.block_out_channels)
         self.editor = Editor(layout, latent=(side, side) if isinstance(side, int) else tuple(side), depth=depth, library=library)
         self.worker, self.controls, self.screen = Newest(self._draw, rest), _controls(self), W.HTML()
-        self.children = [self.editor, W.HBox([W.VBox(list(self.controls.values())), self.screen], layout=W.Layout(flex_flow="row wrap", gap="8px 24px"))]
+        beside = W.Box([self.editor], layout=W.Layout(flex="1 1 340px")), W.VBox([self.screen, *self.controls.values()], layout=W.Layout(flex="1 1 340px"))
+        self.children = [W.HBox(beside, layout=W.Layout(flex_flow="row wrap", gap="8px 24px"))]
         self.editor.observe(self.redraw, "layout")
         self.observe(self.redraw, list(known) + ["prompt"])
         self.observe(self._paint, ["working", "error", "result"])
@@ -921,16 +922,15 @@ def _drawable(pipe):
 
 def _screen(player, style=True):
     "The picture as HTML, or what stands in its way; every name escaped."
-    say = html.escape(player.error)
-    parts = [f"<style>{_source('widgets.css')}</style>" if style else ""]
+    say, parts = html.escape(player.error), [f"<style>{_source('widgets.css')}</style>" if style else ""]
+    state = "drawing …" if player.working else "up to date" if player.result is not None and not player.error else ""
+    parts.append(f'<div class="say" role="status">{state}</div>' if state and style else "")
+    parts.append(f'<div class="say bad" role="alert">{say}</div>' if say and not player.working else "")
     if player.result is not None:
         r, dim = player.result, ";opacity:.45" if player.error else ""
         words = html.escape(f"{r.settings['variant']}, seed {r.settings['seed']}: {r.settings['prompt']}", quote=True)
         parts.append(f'<img alt="{words}" width="256" style="display:block;max-width:100%{dim}" src="{_uri(_small(r.image, 512))}">')
         parts.append(f'<div class="hint">{words}, {r.seconds:.1f} s{" (an earlier picture)" if player.error or player.working else ""}</div>')
-    state = "drawing …" if player.working else "up to date" if player.result is not None and not player.error else ""
-    parts.append(f'<div class="say" role="status">{state}</div>' if state and style else "")
-    parts.append(f'<div class="say bad" role="alert">{say}</div>' if say and not player.working else "")
     return f'<div class="anyms" data-state="{"working" if player.working else "error" if player.error else "ready"}">{"".join(parts)}</div>'
 
 def _player_html(player):

@@ -99,7 +99,7 @@ def command(kind, root, port, notebook):
     if kind == "files": return ["-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(root)]
     raise ValueError(f"kind {kind!r}: lab, voila or files")
 
-def wait_for(port, server, log, patience=60):
+def wait_for(port, server, log, patience=180):
     end = time.monotonic() + patience
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1): return

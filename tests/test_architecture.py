@@ -218,7 +218,7 @@ def test_notebook_cells_import_only_lower_numbered_modules(name):
             if isinstance(node, (ast.Import, ast.ImportFrom)): found.update(resolve(node, "anyms"))
     for other in ours(found) - {name}:
         there = notebooks().get(other)
-        if (name, other) in {("pipeline", "widgets"), ("cli", "site")}: continue  # `anyms docs` likewise; Runs.explore() opens a view of its own runs, and imports it when it is called
+        if (name, other) in {("pipeline", "widgets"), ("cli", "site")}: continue  # what Runs.explore() and `anyms docs` import when they are called
         if there and there.parent == place.parent: assert number(there) < number(place), f"{place.name} imports {there.name}"
 
 def test_numbers_are_unique():

@@ -127,7 +127,7 @@ def test_choosing_layers_and_steps_keeps_only_those(sdxl):
 
 def test_capture_works_outside_and_inside_of_installed(sdxl):
     with capture(sdxl.unet) as outside:
-        with installed(sdxl.unet, APART): run(sdxl, APART.images)
+        with installed(sdxl.unet, APART, "crop_merge"): run(sdxl, APART.images)
     inside, _ = watch(sdxl, APART)
     assert list(outside.cells) == list(inside.cells)
     for k in inside.cells: np.testing.assert_array_equal(outside.cells[k], inside.cells[k])
@@ -246,7 +246,7 @@ def test_an_attribute_that_was_there_comes_back_and_nesting_is_refused(sdxl):
 
 
 def test_a_second_run_replaces_the_first(sdxl):
-    with installed(sdxl.unet, APART), capture(sdxl.unet) as maps:
+    with installed(sdxl.unet, APART, "crop_merge"), capture(sdxl.unet) as maps:
         run(sdxl, APART.images, steps=4)
         run(sdxl, APART.images, steps=2, seed=1, latent=(20, 12))
     alone, _ = watch(sdxl, APART, steps=2, seed=1, latent=(20, 12))

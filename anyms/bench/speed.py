@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NETS', 'TOKENS', 'SEEN', 'OURS', 'WAYS', 'random_unet', 'strips', 'Stage', 'way', 'timed', 'time_steps',
            'time_making', 'Operations', 'time_layers', 'predict_bytes', 'measure_bytes', 'time_watching',
-           'time_picture', 'time_run', 'about', 'bench', 'ratios', 'slope', 'speed_figure']
+           'time_picture', 'profile_picture', 'time_run', 'about', 'bench', 'ratios', 'slope', 'speed_figure']
 
 # %% ../../nbs/bench/00_speed.ipynb #c003
 import json, os, platform, time
@@ -246,6 +246,7 @@ def time_layers(
     subjects=(1, 2, 3, 5, 7, 12, 20),
     ways=("text", "masks", *OURS),     # see WAYS
     rounds=5,
+    report=None,                       # called with every row as soon as it is measured
 )->pd.DataFrame:                       # round, way, subjects, wall, cpu [seconds a step], operations
     "Interleaved rounds of all cross-attention layers, and of the adapter's projection where a way needs it in each step."
     rows, stages = [], {n: Stage(unet, n, latent) for n in subjects}
@@ -260,6 +261,7 @@ def time_layers(
                         with Operations() as seen: run(**kw)
                         rows.append(dict(round=i, way=name, subjects=n, operations=seen.count))
                     else: rows.append(dict(round=i, way=name, subjects=n, **timed(lambda: run(**kw), stages[n].device)))
+                    if report: report(rows[-1])
     table = pd.DataFrame(rows)
     counts = table[table["round"] < 0].set_index(["way", "subjects"]).operations.astype(int)
     return table[table["round"] >= 0].drop(columns="operations").join(counts, on=["way", "subjects"]).reset_index(drop=True)
@@ -333,6 +335,32 @@ def time_picture(
             if i >= 0: rows.append(dict(round=i, way=variant, **clock, pipeline=done[0].seconds))
     return pd.DataFrame(rows)
 
+def profile_picture(
+    pipe,       # a diffusers pipeline with one adapter
+    prompt,
+    layout,
+    variant=None,
+    **kw,       # as `generate` takes them
+)->pd.DataFrame:  # part, calls, wall, cpu [seconds]
+    "Where the time of one picture goes: the pipeline's networks, and the rest."
+    from anyms.pipeline import generate
+    parts = {"image encoder": pipe.image_encoder, "text encoder": pipe.text_encoder, "text encoder 2": getattr(pipe, "text_encoder_2", None), "U-Net": pipe.unet, "decoder": pipe.vae.decoder}
+    rows, hooks, began = {name: dict(calls=0, wall=0., cpu=0.) for name, m in parts.items() if m is not None}, [], {}
+    now = lambda: (time.perf_counter(), time.process_time())
+    def start(name): began[name] = now()
+    def stop(name):
+        for clock, a, b in zip(("wall", "cpu"), began[name], now()): rows[name][clock] += b - a
+        rows[name]["calls"] += 1
+    for name in rows:
+        hooks += [parts[name].register_forward_pre_hook(lambda *_, name=name: start(name)), parts[name].register_forward_hook(lambda *_, name=name: stop(name))]
+    try: whole = timed(lambda: generate(pipe, prompt, layout, variant, progress=False, **kw), pipe.device)
+    finally:
+        for hook in hooks: hook.remove()
+    table = pd.DataFrame(rows).T
+    table.loc["the rest"] = pd.Series(dict(calls=1, **{c: whole[c] - table[c].sum() for c in ("wall", "cpu")}))
+    return table.astype(dict(calls=int)).rename_axis("part").reset_index()
+
+# %% ../../nbs/bench/00_speed.ipynb #c039
 @torch.no_grad()
 def time_run(
     unet,          # from `random_unet`
@@ -360,7 +388,7 @@ def time_run(
         row = timed(run, stage.device)
     return dict(way=name, subjects=subjects, steps=steps, **row, peak=torch.cuda.max_memory_allocated() if stage.device.type == "cuda" else None)
 
-# %% ../../nbs/bench/00_speed.ipynb #c040
+# %% ../../nbs/bench/00_speed.ipynb #c047
 def about(
     device="cpu",
 )->dict:  # what a figure of speed is worth nothing without
@@ -370,7 +398,7 @@ def about(
     return dict(date=date.today().isoformat(), cpu=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(), load=[round(v, 1) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None,
                 gpu=gpu, python=platform.python_version(), anyms=__version__, **{p: version(p) for p in ("torch", "diffusers")})
 
-# %% ../../nbs/bench/00_speed.ipynb #c041
+# %% ../../nbs/bench/00_speed.ipynb #c048
 def bench(
     out="bench-speed",                # folder for the tables
     quick=False,                      # the tiny net, a few seconds: shows that everything runs
@@ -380,6 +408,7 @@ def bench(
     subjects=(1, 2, 3, 5, 7, 12, 20),
     rounds=3,
     device=None,                      # default: a GPU where there is one
+    dtype=None,                       # "float32", "bfloat16"; None: bfloat16 where the processor has arithmetic for it
     compiled=False,                   # on a GPU: also a whole run of the compiled U-Net
     echo=print,                       # told about every measurement
 )->Path:                              # the folder; ValueError for bad input
@@ -388,7 +417,7 @@ def bench(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     subjects, rounds = ((1, 3), 1) if quick else (tuple(subjects), rounds)
     latent = _latent(64 if quick or net == "tiny" else size or (1024 if device.type == "cuda" else 512))
-    unet = random_unet(net, adapter, device, torch.float32 if net == "tiny" else torch.bfloat16)
+    unet = random_unet(net, adapter, device, _number_format(dtype, device, net))
     out.mkdir(parents=True, exist_ok=True)
     facts = dict(net=net, adapter=adapter, weights="random", size=[8*v for v in latent], dtype=str(unet.dtype).removeprefix("torch."), batch=2, **about(device))
     (out/"about.json").write_text(json.dumps(facts, indent=1) + "\n", "utf8")
@@ -404,11 +433,17 @@ def bench(
     keep("steps", time_steps(unet, latent, subjects, ways, rounds, warm=quick or device.type == "cuda", report=lambda row: echo(_told(row))))
     return out
 
-# %% ../../nbs/bench/00_speed.ipynb #c042
+# %% ../../nbs/bench/00_speed.ipynb #c049
 def _latent(size):
     "Latent size of a square picture."
     if not isinstance(size, int) or size < 64 or size % 64: raise ValueError(f"size={size!r} must be a multiple of 64 pixels, from 64 up.")
     return size//8, size//8
+
+def _number_format(dtype, device, net):
+    "A torch dtype: what the processor computes fastest in, unless one is named."
+    if dtype not in (None, "float32", "bfloat16"): raise ValueError(f"dtype={dtype!r} is not measured; use 'float32' or 'bfloat16'.")
+    fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return getattr(torch, dtype or ("bfloat16" if fast and net != "tiny" else "float32"))
 
 def _told(row): return f"round {row['round']}, {row['way']}, {row['subjects']} subjects: {row['wall']:.3f} s"
 
@@ -417,7 +452,7 @@ def _runs(unet, latent, compiled):
     nets = [("eager", None)] + ([("compiled", torch.compile(unet, mode="max-autotune-no-cudagraphs"))] if compiled else [])
     return [dict(net=label, **time_run(unet, latent, n, name=name, net=net)) for label, net in nets for name, n in (("text", 5), ("fused", 5), ("fused", 7), ("masks", 5))]
 
-# %% ../../nbs/bench/00_speed.ipynb #c044
+# %% ../../nbs/bench/00_speed.ipynb #c051
 def ratios(
     steps,        # from `time_steps`
     clock="cpu",  # "cpu" or "wall"
@@ -441,7 +476,7 @@ def slope(
     n = x.index.to_numpy() - mean
     return float((n*(x.to_numpy() - x.mean())).sum()/(n*n).sum()/step)
 
-# %% ../../nbs/bench/00_speed.ipynb #c045
+# %% ../../nbs/bench/00_speed.ipynb #c052
 def speed_figure(
     layers,        # from `time_layers`
     step=None,     # seconds of a text-only step: the axis becomes a share of it

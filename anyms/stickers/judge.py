@@ -613,7 +613,7 @@ def _figure(name, rows, weights):
         if name == 'scene': subject = subject[subject.subject == 0]
         w = weights[:, subject.draw]
         return w@subject[column].to_numpy(float)/w.sum(1)
-    seen = rows[rows.kind == 'detection']
+    seen = rows[rows.kind == 'detection'].reindex(columns=['draw', 'noun', 'score', 'strength', 'hit', 'hit_any'])   # without any detection they are missing
     if name == 'AP50_any': return average_precision(seen.strength, seen[column], weights[:, seen.draw], weights[:, subject.draw].sum(1))
     each = [average_precision(d.score, d[column], weights[:, d.draw], weights[:, s.draw].sum(1))
             for noun, s in subject.groupby('noun') for d in (seen[seen.noun == noun],)]

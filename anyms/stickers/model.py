@@ -10,6 +10,7 @@ __all__ = ['WEIGHTS', 'ADAPTER', 'TOKENS', 'WIDTH', 'TEXT', 'REFERENCE', 'LATENT
 
 # %% ../../nbs/stickers/01_model.ipynb #c003
 import hashlib, json, logging
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from .world import PLACES, nouns, paint, scenes
@@ -26,26 +27,31 @@ from transformers import (CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, 
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
 ADAPTER = 'ip-adapter-plus_stickers.safetensors'   # named as the published adapters are
 TOKENS = 16                                        # reference tokens per image, r
-WIDTH = (64, 128)                                  # U-Net channels at 16x16 and 8x8 latents
+WIDTH = (64, 128, 128)                             # U-Net channels at 16x16, 8x8 and 4x4 latents
 TEXT = (64, 128)                                   # widths of the two text encoders; the U-Net reads both, side by side
 REFERENCE = 48                                     # side of the image encoder's input in pixels
 
 # %% ../../nbs/stickers/01_model.ipynb #c007
 def make_tokenizer()->CLIPTokenizer:
-    "A CLIP tokenizer in which every word of the world's captions is one token (24 tokens at most)."
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    "A CLIP tokenizer in which every word of the world's captions is one token (24 tokens at most); the same at each call."
     from transformers.convert_slow_tokenizer import bytes_to_unicode
     words = sorted({'a', 'an', 'and', ','} | set(nouns()) | {w for p in PLACES for w in p.phrase.split()})
-    bpe = Tokenizer(models.BPE(end_of_word_suffix='</w>'))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    letters = sorted(set(''.join(words)))
-    bpe.train_from_iterator([w for w in words for _ in range(2)],
-        trainers.BpeTrainer(vocab_size=10_000, min_frequency=1, end_of_word_suffix='</w>', initial_alphabet=letters, show_progress=False))
-    merges = [tuple(m) for m in json.loads(bpe.to_str())['model']['merges']]
+    pieces, merges = {w: [*w[:-1], w[-1]+'</w>'] for w in words}, []
+    while pairs := Counter(p for parts in pieces.values() for p in zip(parts, parts[1:])):
+        merges.append(min(pairs, key=lambda p: (-pairs[p], p)))   # the most frequent pair; among equals, by the alphabet
+        pieces = {w: _merge(parts, merges[-1]) for w, parts in pieces.items()}
     alphabet = list(bytes_to_unicode().values())
-    pieces = dict.fromkeys(alphabet + [c+'</w>' for c in alphabet] + [a+b for a, b in merges])
-    vocab = {piece: i for i, piece in enumerate([*pieces, '<|startoftext|>', '<|endoftext|>'])}
+    known = dict.fromkeys(alphabet + [c+'</w>' for c in alphabet] + [a+b for a, b in merges])
+    vocab = {piece: i for i, piece in enumerate([*known, '<|startoftext|>', '<|endoftext|>'])}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=24)
+
+def _merge(parts, pair):
+    "['b', 'a', 'n'], ('b', 'a') -> ['ba', 'n']"
+    out = []
+    for part in parts:
+        if out and (out[-1], part) == pair: out[-1] += part
+        else: out.append(part)
+    return out
 
 # %% ../../nbs/stickers/01_model.ipynb #c011
 def make_text_encoders(
@@ -109,9 +115,10 @@ def principal_encoder(
 
 # %% ../../nbs/stickers/01_model.ipynb #c019
 def make_unet()->UNet2DConditionModel:
-    "SDXL's U-Net in small: heads of width 32, `text_time` conditioning, cross-attention at 16x16 and 8x8."
+    "SDXL's U-Net in small: heads of width 32, `text_time` conditioning, cross-attention at 16x16, 8x8 and, in the middle, 4x4."
     return UNet2DConditionModel(sample_size=16, in_channels=LATENT, out_channels=LATENT, block_out_channels=WIDTH, layers_per_block=1, norm_num_groups=16,
-        down_block_types=('CrossAttnDownBlock2D',)*2, up_block_types=('CrossAttnUpBlock2D',)*2, transformer_layers_per_block=1,
+        down_block_types=('CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'),
+        up_block_types=('UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'), transformer_layers_per_block=1,
         attention_head_dim=[c//32 for c in WIDTH],   # diffusers: this argument means the number of heads
         cross_attention_dim=sum(TEXT), addition_embed_type='text_time', addition_time_embed_dim=32,
         projection_class_embeddings_input_dim=TEXT[1]+6*32, use_linear_projection=True)

@@ -175,10 +175,10 @@ class Scenes:
 # %% ../../nbs/stickers/00_world.ipynb #c025
 SIZES = {1: (.4, .95), 2: (.32, .62), 3: (.26, .5), 4: (.24, .42), 5: (.22, .36)}  # longest side of a sticker, as a share of the picture's short side
 
-def _boxes(pick, count, aspect, rng, size, tries=12):
+def _boxes(pick, count, aspect, rng, size, sides=None, tries=12):
     "Boxes for stickers of known aspect: the candidate layout with the least overlap, or now and then any [n s 4]."
     n, s = pick.shape
-    low, high = (torch.tensor([SIZES[int(c)][k] if c else 1. for c in count])[:, None, None] for k in (0, 1))
+    low, high = (torch.tensor([(sides or SIZES[int(c)])[k] if c else 1. for c in count])[:, None, None] for k in (0, 1))
     h, w = size; short = min(h, w)
     side = low+(high-low)*torch.rand(n, tries, s, generator=rng)
     extent = side[..., None]*aspect[:, None]*torch.tensor([short/w, short/h])
@@ -202,6 +202,7 @@ def scenes(
     splits:tuple=('train',),   # which parts of the world: 'train', 'drawing', 'noun'
     hue:float=0.,              # share of stickers with turned colours
     size:tuple=(64, 64),       # (h, w): only its aspect matters here
+    sides:tuple=None,          # least and most longest side of a sticker, as a share of the short side; None: `SIZES`
 )->Scenes:
     "Random scenes: different nouns, aspect kept, mostly little overlap."
     if not 0 <= stickers[0] <= stickers[1] <= 5: raise ValueError(f"stickers={stickers}: give (least, most) with 0 <= least <= most <= 5")
@@ -222,7 +223,7 @@ def scenes(
     cells = torch.tensor([sp.cell[2:] for sp in sprites()]).float()
     aspect = cells[pick.clamp(min=0)]; aspect = aspect/aspect.amax(-1, keepdim=True)
     turned = torch.rand(n, s, generator=rng)*(torch.rand(n, s, generator=rng) < hue)
-    return Scenes(pick, _boxes(pick, count, aspect, rng, size), turned, torch.randint(0, places, (n,), generator=rng), torch.rand(n, 8, generator=rng))
+    return Scenes(pick, _boxes(pick, count, aspect, rng, size, sides), turned, torch.randint(0, places, (n,), generator=rng), torch.rand(n, 8, generator=rng))
 
 # %% ../../nbs/stickers/00_world.ipynb #c029
 @functools.lru_cache(maxsize=2)
