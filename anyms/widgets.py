@@ -489,7 +489,7 @@ def _film(moments, seed):
     tiles = [moments.picture(v, seed, t).convert("RGB") if moments.has(v, seed) else None for v in moments.variants for t in moments.steps]
     size = next(t.size for t in tiles if t)
     if max(size) > 128: size = tuple(max(round(x*128/max(size)), 1) for x in size)
-    return _sheet([(t or Image.new("RGB", size)).resize(size) for t in tiles], "WEBP", quality=75, method=6)
+    return _sheet([(t or Image.new("RGB", size)).resize(size) for t in tiles], "WEBP", quality=75)
 
 # %% ../nbs/06_widgets.ipynb #c042
 class _Live(anywidget.AnyWidget):

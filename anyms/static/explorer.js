@@ -19,10 +19,10 @@ function anymsKeys(root) {
 
 function anymsExplorer(root, facts, store, ask) {
   const make = anymsMake, sheets = new Map(), waiting = new Set(), get = store.get, uid = 'a' + Math.random().toString(36).slice(2);
-  let dead = false, timer = null;
+  let dead = false, timer = null, drawn = 0;
   root.classList.add('anyms', 'anyms-explorer');
   anymsKeys(root);
-  const put = (name, value) => { store.set(name, value); draw(); };
+  const put = (name, value) => { const before = drawn; store.set(name, value); if (drawn === before) draw(); };  // a change has drawn already
 
   // controls
   function choice(name, title, options, texts, colours) {
@@ -137,6 +137,7 @@ function anymsExplorer(root, facts, store, ask) {
     return make('table', {'data-variant': panel.name}, make('caption', {text: `${panel.name}: where it lies`}), make('thead', {}, head), make('tbody', {}, ...body));
   }
   function draw() {
+    drawn++;
     const t = Math.max(0, facts.steps.indexOf(get('step'))), wanted = keys(), found = {};
     for (const [k, key] of Object.entries(wanted)) found[k] = sheets.get(key);
     for (const [name, c] of Object.entries(choices)) if (c) c.show(get(name));

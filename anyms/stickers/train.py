@@ -37,6 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self):
+        "One step along the orthogonalised average."
         for group in self.param_groups:
             alike = {}   # matrices of one shape go through the iteration together
             for p in group['params']:
@@ -311,7 +312,10 @@ def publish(
         if not (Path(out)/stage/'state.json').exists(): continue
         nn.ModuleDict(modules).load_state_dict(load_file(Path(out)/stage/'average.safetensors'))
         stages[stage] = json.loads((Path(out)/stage/'state.json').read_text())
-    save(pipe, folder, dict(stages=stages, psnr_db=round(psnr(pipe.vae), 2), torch=torch.__version__))
+    before = Path(start or '')/'training.json'
+    curve = json.loads(before.read_text()).get('curve', []) if before.exists() else []
+    if 'joint' in stages: curve = [*curve, dict(seen=stages['joint']['seen'], **clean_error(pipe))]
+    save(pipe, folder, dict(stages=stages, curve=curve, psnr_db=round(psnr(pipe.vae), 2), torch=torch.__version__))
 
 # %% ../../nbs/stickers/02_train.ipynb #c041
 STAGES = {'decoder': train_decoder, 'joint': train_joint}
