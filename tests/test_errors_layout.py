@@ -146,7 +146,7 @@ ATTEND = {
     "fused with sums": (lambda: fused(Q, REFS, COVER, overlap="sum"), ValueError, r"overlap='sum' is not available: use 'priority'"),
     "variant unknown": (lambda: get_variant("crop"), ValueError, r"variant='crop' is not known: use one of full, masked, crop_merge, fused.*@variant"),
     "variant a list": (lambda: get_variant(["full"]), ValueError, r"variant=\['full'\] is not known"),
-    "variant None": (lambda: get_variant(None), ValueError, r"variant=None is not known"),
+    "variant 3": (lambda: get_variant(3), ValueError, r"variant=3 is not known"),
     "an option it does not take": (lambda: get_variant("full", overlap="sum"), ValueError, r"variant 'full' takes no option overlap='sum': leave it out, it takes none"),
     "an option nobody takes": (lambda: get_variant("masked", radius=3), ValueError, r"no option radius=3.*background, overlap"),
     "a value it does not offer": (lambda: get_variant("fused", overlap="mean"), ValueError, r"variant 'fused' does not offer overlap='mean': use 'priority'"),
