@@ -45,8 +45,8 @@ def opened(chrome, lab, name):
     return page
 
 def python(page, expression):
-    "The value of an expression in the notebook's kernel."
-    said = run_python(page, f"import json; print(json.dumps({expression}))")
+    "The value of an expression in the notebook's kernel; what JSON does not know comes as its text."
+    said = run_python(page, f"import json; print(json.dumps({expression}, default=repr))")
     return json.loads(said)
 
 def eventually(page, script, wanted, seconds=30):
