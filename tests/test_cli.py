@@ -240,7 +240,7 @@ def test_train_is_a_thin_wrapper(monkeypatch):
     assert run("train", "joint", "--minutes", 2.5, "--out", "x", "--device", "cpu", "--no-resume").exit_code == 0
     stage, minutes, out, device, resume, stages = calls[0]
     assert (stage, minutes, str(out), device, resume) == ("joint", 2.5, "x", "cpu", False)
-    assert set(stages) == {"decoder", "joint", "detector", "embedder"}
+    assert set(stages) == {"decoder", "joint", "encoder", "detector", "embedder"}
 
 
 def test_check_says_what_is_there(monkeypatch):

@@ -58,6 +58,18 @@ def test_stickers_keep_their_aspect():
             x0, y0, x1, y1 = what.box[i, j].tolist()
             assert (x1-x0)*128/((y1-y0)*64) == pytest.approx(w/h, rel=1e-3)
 
+@pytest.mark.parametrize('size', [(64, 64), (48, 80)])
+def test_stickers_on_a_grid(size):
+    "Corner and longest side in whole cells, aspect kept, everything inside; without `grid` the same scenes lie anywhere."
+    on, free = (world.scenes(200, seed=2, stickers=(1, 3), size=size, grid=grid) for grid in (4, 0))
+    assert torch.equal(on.sprite, free.sprite) and not torch.equal(on.box, free.box)
+    pixels = torch.tensor([size[1], size[0]])
+    corner, extent = on.box[..., :2]*pixels/4, (on.box[..., 2:]-on.box[..., :2])*pixels/4
+    for number in (corner, extent.amax(-1)): assert (number-number.round()).abs().max() < 1e-3
+    before = (free.box[..., 2:]-free.box[..., :2])*pixels
+    assert torch.allclose(extent[..., 0]/extent[..., 1], before[..., 0]/before[..., 1], rtol=1e-3)
+    assert on.box.min() >= 0 and on.box.max() <= 1+1e-6 and (on.box-free.box).abs().max() < 5/min(size)
+
 def test_turning_the_hue_keeps_grey_and_returns_after_a_full_turn():
     turn = world.turn_hue(torch.tensor([.37, 1.]))
     assert torch.allclose(turn @ torch.ones(3), torch.ones(2, 3), atol=1e-3)
@@ -96,11 +108,21 @@ def test_the_encoder_is_exactly_the_principal_projection():
     vae = model.make_autoencoder()
     share = model.principal_encoder(vae, n=200)
     assert share.sum() > .97 and (share[:-1] >= share[1:]).all()
+    seen = vae.encode(world.paint(world.scenes(200, seed=1, stickers=(0, 5), words=len(world.nouns()), hue=.3))*2-1).latents.detach()
+    assert (seen*vae.config.scaling_factor).var((0, 2, 3)).mean() == pytest.approx(1, abs=.1)   # what the U-Net sees has mean square 1
     one, two = torch.rand(2, 1, 3, 16, 16)
     encode = lambda x: vae.encode(x*2-1).latents
     assert torch.allclose(encode((one+two)/2), (encode(one)+encode(two))/2, atol=1e-5)
     moved = torch.roll(one, (4, 8), (2, 3))
     assert torch.allclose(encode(moved), torch.roll(encode(one), (1, 2), (2, 3)), atol=1e-5)
+
+def test_orthogonal_is_the_iteration_on_whole_matrices():
+    "The small square side alone gives what Newton-Schulz on the matrix itself gives; singular values go near 1."
+    g = torch.randn(3, 40, 96, generator=torch.Generator().manual_seed(0))
+    x = g/g.norm(dim=(1, 2), keepdim=True)
+    for _ in range(5): a = x @ x.mT; x = 3.4445*x+(-4.7750*a+2.0315*a@a) @ x
+    assert torch.allclose(train.orthogonal(g), x, atol=1e-4) and torch.allclose(train.orthogonal(g.mT), x.mT, atol=1e-4)
+    assert ((torch.linalg.svdvals(x) > .6) & (torch.linalg.svdvals(x) < 1.3)).all()
 
 def test_adapter_file_round_trip(tmp_path):
     "What `save` writes, diffusers' own loader reads back to the very same numbers (in half precision)."
@@ -174,6 +196,39 @@ def test_joint_run_learns_resumes_and_publishes(tmp_path):
     assert set(model.check_weights(tmp_path/'weights').values()) == {'ok'}
     card = json.loads((tmp_path/'weights'/'training.json').read_text())
     assert card['stages']['joint']['seen'] == again.seen
+
+def test_lessons_of_the_image_encoder(tmp_path):
+    "They run, resume and are published; then the adapter's keys and values are the text's, and the text encoders are untouched."
+    before = {k: v.clone() for k, v in model.load().text_encoder.state_dict().items()}
+    first = train.train_encoder(tmp_path, minutes=.02, batch=8)
+    again = train.train_encoder(tmp_path, minutes=.02, batch=8)
+    assert again.step > first.step > 0
+    train.publish(tmp_path, tmp_path/'weights')
+    pipe = model.load(tmp_path/'weights')
+    for name, processor in pipe.unet.attn_processors.items():
+        if not name.endswith('attn2.processor'): continue
+        attn = pipe.unet.get_submodule(name.removesuffix('.processor'))
+        assert torch.equal(processor.to_k_ip[0].weight, attn.to_k.weight) and torch.equal(processor.to_v_ip[0].weight, attn.to_v.weight)
+    assert all(torch.equal(v, before[k]) for k, v in pipe.text_encoder.state_dict().items())
+    assert json.loads((tmp_path/'weights'/'training.json').read_text())['stages']['encoder']['seen'] == again.seen
+
+def test_lessons_are_single_training_drawings():
+    for step in range(6):
+        pick, hue, pixels = train.seen_references(16, step)
+        assert {world.sprites()[k].split for k in pick.tolist()} == {'train'} and pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
+
+def test_lessons_can_be_learned():
+    "The loss of one batch falls, and it falls through each of the nets that are taught."
+    pipe = model.load(); heads = train.lesson_heads(pipe.image_encoder.config.hidden_size)
+    resampler = model.adapter_parts(pipe.unet)[0]; given = train.seen_references(8, 0)
+    words = train.read(pipe, [world.article(n) for n in world.nouns()[:world.CORE]])[0][:, :model.TOKENS].detach()
+    nets = (pipe.image_encoder.vision_model.encoder.layers[0], resampler, heads)
+    adam = torch.optim.Adam([p for net in nets for p in net.parameters()], 1e-3); seen = []
+    for _ in range(8):
+        loss = train.lesson_loss(pipe, heads, *given, words); seen.append(loss.item())
+        adam.zero_grad(); loss.backward(); adam.step()
+        for net in nets: assert any(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+    assert seen[-1] < .8*seen[0]
 
 def test_from_scratch_or_from_published_weights():
     "A new run goes on from the weights that are shipped, and counts on from what they have seen."

@@ -73,7 +73,7 @@ def make_image_encoder()->CLIPVisionModelWithProjection:
 LATENT = 12   # channels of a latent
 
 def make_autoencoder()->AutoencoderTiny:
-    "Pictures [b 3 h w] in -1..1 to latents [b 12 h/4 w/4] and back."
+    "Pictures [b 3 h w] in -1..1 to latents [b 12 h/4 w/4] and back; the U-Net sees latents times `scaling_factor`."
     return AutoencoderTiny(latent_channels=LATENT, encoder_block_out_channels=(48,)*3, num_encoder_blocks=(0, 0, 0),
         decoder_block_out_channels=(32,)*3, num_decoder_blocks=(2, 2, 1), scaling_factor=1.)
 
@@ -101,14 +101,15 @@ def principal_encoder(
     vae,            # the autoencoder, changed in place
     n:int=1500,     # scenes to look at
 )->Tensor:          # share of the variance that each component carries [12]
-    "Fit the encoder: principal components of the world's 4x4 patches, dampened so that large ones do not drown the rest."
+    "Fit the encoder: principal components of the world's 4x4 patches, nearly with their natural spread; sets `scaling_factor`."
     x = paint(scenes(n, seed=1, stickers=(0, 5), words=len(nouns()), hue=.3))
     patches = rearrange(x, 'b c (h p) (w q) -> (b h w) (p q c)', p=4, q=4)
     mean = patches.mean(0)
     variance, vectors = torch.linalg.eigh(torch.cov((patches-mean).T))
     variance, vectors = variance.flip(0), vectors.flip(1)[:, :LATENT]
     std = variance[:LATENT].sqrt()
-    wanted = std**.25; wanted = wanted/wanted.square().mean().sqrt()     # spread of each latent channel; mean square 1
+    wanted = 1.75*(std/std[0])**.8                                      # spread of each latent channel; diffusers' decoder squashes what is beyond 3
+    vae.register_to_config(scaling_factor=round(1/wanted.square().mean().sqrt().item(), 4))   # mean square 1 for the U-Net
     vectors = vectors*(torch.linspace(1, 2, 48).cos() @ vectors).sign()    # a sign convention, so that a refit gives the same latents
     set_encoder(vae, mean, (vectors*(wanted/std)).T)
     return variance[:LATENT]/variance.sum()

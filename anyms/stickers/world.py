@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'DRAWINGS', 'CORE', 'PLACES', 'SIZES', 'Sprite', 'split_of', 'sprites', 'nouns', 'find', 'sprite', 'turn_hue',
-           'Place', 'backdrop', 'Scenes', 'scenes', 'paint', 'caption', 'references']
+           'Place', 'backdrop', 'Scenes', 'scenes', 'paint', 'article', 'caption', 'references']
 
 # %% ../../nbs/stickers/00_world.ipynb #c003
 import colorsys, functools, json, math
@@ -193,6 +193,16 @@ def _boxes(pick, count, aspect, rng, size, sides=None, tries=12):
     return box[torch.arange(n), best]
 
 # %% ../../nbs/stickers/00_world.ipynb #c026
+def _on_grid(box, size, grid):
+    "Boxes moved and scaled, aspect kept, so that corner and longest side are whole cells of `grid` pixels, inside the picture [n s 4]."
+    frame = torch.tensor([size[1], size[0]])/grid
+    corner, extent = box[..., :2]*frame, (box[..., 2:]-box[..., :2])*frame
+    longest = extent.amax(-1, keepdim=True)
+    extent = torch.minimum(extent*longest.round().clamp(1, int(frame.min()))/longest, frame)
+    corner = torch.minimum(corner.round(), (frame-extent).floor()).clamp(min=0)
+    return torch.cat([corner, corner+extent], -1)/frame.repeat(2)
+
+# %% ../../nbs/stickers/00_world.ipynb #c027
 def scenes(
     n:int,                     # how many
     seed:int=0,                # same seed, same scenes
@@ -203,6 +213,7 @@ def scenes(
     hue:float=0.,              # share of stickers with turned colours
     size:tuple=(64, 64),       # (h, w): only its aspect matters here
     sides:tuple=None,          # least and most longest side of a sticker, as a share of the short side; None: `SIZES`
+    grid:int=0,                # corners and longest sides on multiples of so many pixels of `size`; 0: anywhere
 )->Scenes:
     "Random scenes: different nouns, aspect kept, mostly little overlap."
     if not 0 <= stickers[0] <= stickers[1] <= 5: raise ValueError(f"stickers={stickers}: give (least, most) with 0 <= least <= most <= 5")
@@ -223,9 +234,10 @@ def scenes(
     cells = torch.tensor([sp.cell[2:] for sp in sprites()]).float()
     aspect = cells[pick.clamp(min=0)]; aspect = aspect/aspect.amax(-1, keepdim=True)
     turned = torch.rand(n, s, generator=rng)*(torch.rand(n, s, generator=rng) < hue)
-    return Scenes(pick, _boxes(pick, count, aspect, rng, size, sides), turned, torch.randint(0, places, (n,), generator=rng), torch.rand(n, 8, generator=rng))
+    box = _boxes(pick, count, aspect, rng, size, sides)
+    return Scenes(pick, _on_grid(box, size, grid) if grid else box, turned, torch.randint(0, places, (n,), generator=rng), torch.rand(n, 8, generator=rng))
 
-# %% ../../nbs/stickers/00_world.ipynb #c029
+# %% ../../nbs/stickers/00_world.ipynb #c030
 @functools.lru_cache(maxsize=2)
 def _mipmap(device):
     "All sprites, premultiplied RGBA in 0..1, at four sizes: list of [sprites 4 side side]."
@@ -237,7 +249,7 @@ def _mipmap(device):
     full[:, :3] *= full[:, 3:]
     return [full.to(device)] + [F.interpolate(full, scale_factor=.5**k, mode='area').to(device) for k in (1, 2, 3)]
 
-# %% ../../nbs/stickers/00_world.ipynb #c030
+# %% ../../nbs/stickers/00_world.ipynb #c031
 def _layer(pick, box, hue, size):
     "One sticker per scene as premultiplied RGBA on an empty canvas [n 4 h w]."
     (h, w), device = size, box.device
@@ -256,7 +268,7 @@ def _layer(pick, box, hue, size):
     out[:, :3] = torch.einsum('nij,njhw->nihw', turn_hue(hue), out[:, :3])
     return out
 
-# %% ../../nbs/stickers/00_world.ipynb #c031
+# %% ../../nbs/stickers/00_world.ipynb #c032
 def paint(
     what:Scenes,        # n scenes
     size:tuple=(64, 64),# (h, w) in pixels
@@ -270,18 +282,24 @@ def paint(
         picture = layer[:, :3]+picture*(1-layer[:, 3:])
     return picture.clamp(0, 1)
 
-# %% ../../nbs/stickers/00_world.ipynb #c036
+# %% ../../nbs/stickers/00_world.ipynb #c037
+def article(
+    noun:str,  # 'owl'
+)->str:        # 'an owl'
+    "A noun with its article."
+    return ('an ' if noun[0] in 'aeiou' else 'a ')+noun
+
 def caption(
     what:Scenes,      # n scenes
     i:int,            # which one
     nouns:bool=True,  # name the stickers, or only the place
 )->str:
     "'a fox and a crown on the beach', or 'on the beach' with `nouns=False`."
-    words = [('an ' if w[0] in 'aeiou' else 'a ')+w for w in what.nouns(i)] if nouns else []
+    words = [article(w) for w in what.nouns(i)] if nouns else []
     listed = ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
     return f'{listed} {PLACES[int(what.place[i])].phrase}'.strip()
 
-# %% ../../nbs/stickers/00_world.ipynb #c038
+# %% ../../nbs/stickers/00_world.ipynb #c039
 def references(
     pick:Tensor,     # index into `sprites()` [n]
     hue:Tensor,      # turn of the colours [n]
