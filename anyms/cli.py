@@ -216,7 +216,7 @@ def compare(
 # %% ../nbs/07_cli.ipynb #c024
 @_command
 def train(
-    stage: Annotated[str, typer.Argument(help="decoder or joint (the generator), detector or embedder (the judge); see the notebook stickers/02_train.")],
+    stage: Annotated[str, typer.Argument(help="decoder, joint or encoder (the generator), detector or embedder (the judge); see the notebook stickers/02_train.")],
     minutes: Annotated[float, typer.Option(help="Stop after so many minutes, at a checkpoint.")] = 30.,
     out: Out = Path("runs"),
     device: Device = None,

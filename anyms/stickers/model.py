@@ -205,8 +205,9 @@ def save(
             if part is not None: part.save_pretrained(folder/'base'/name)
         pipe.save_config(folder/'base')
     for file in (folder/'base').rglob('*.safetensors'): save_file(_half(load_file(file)), file, metadata={'format': 'pt'})
-    config = folder/'base'/'vae'/'config.json'   # AutoencoderTiny writes a key that it does not read back
-    config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != 'block_out_channels'}, indent=2))
+    for config in (folder/'base'/'model_index.json', *(folder/'base').glob('*/config.json')):   # the folder it came from; a key that AutoencoderTiny does not read back
+        kept = {k: v for k, v in json.loads(config.read_text()).items() if k not in ('_name_or_path', 'block_out_channels' if config.parent.name == 'vae' else '')}
+        config.write_text(json.dumps(kept, indent=2)+'\n')
     _finish(folder, card)
 
 def _half(state): return {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
