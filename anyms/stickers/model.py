@@ -109,7 +109,8 @@ def principal_encoder(
     variance, vectors = variance.flip(0), vectors.flip(1)[:, :LATENT]
     std = variance[:LATENT].sqrt()
     wanted = 1.75*(std/std[0])**.8                                      # spread of each latent channel; diffusers' decoder squashes what is beyond 3
-    vae.register_to_config(scaling_factor=round(1/wanted.square().mean().sqrt().item(), 4))   # mean square 1 for the U-Net
+    spread = wanted.square().mean().sqrt().item()
+    vae.register_to_config(scaling_factor=round(1/spread, 4))            # mean square 1 for the U-Net
     vectors = vectors*(torch.linspace(1, 2, 48).cos() @ vectors).sign()    # a sign convention, so that a refit gives the same latents
     set_encoder(vae, mean, (vectors*(wanted/std)).T)
     return variance[:LATENT]/variance.sum()
