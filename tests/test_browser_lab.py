@@ -147,18 +147,17 @@ def test_python_moves_the_page(explorer, moments):
     shows(explorer, moments, step=0, stat="norm")
 
 def test_a_slider_step_is_quick(explorer):
-    "Input event to painted canvas: the median of fifteen steps, the best of three goes, for other tests share the machine."
-    medians = [explorer.evaluate("""async () => {
+    "Input event to painted canvas, median over forty steps."
+    times = explorer.evaluate("""async () => {
         const s = document.querySelector('.anyms-explorer input[data-name=step]'), times = [];
-        for (let i = 0; i < 15; i++) {
+        for (let i = 0; i < 40; i++) {
             s.value = i % 4; const start = performance.now();
             s.dispatchEvent(new Event('input', {bubbles: true}));
             document.querySelector('.anyms-explorer canvas[data-kind=heat]').getContext('2d').getImageData(0, 0, 1, 1);
             await new Promise(requestAnimationFrame); times.push(performance.now() - start);
         }
-        return times.sort((a, b) => a - b)[7] }""") for _ in range(3)]
-    print(f"slider step in Chromium: {min(medians):.0f} ms")
-    assert min(medians) < 150, medians
+        return times.sort((a, b) => a - b) }""")
+    assert times[20] < 150, times
 
 def test_downloads(explorer):
     for kind, name in dict(gif="anyms-film.gif", strip="anyms-strip.png", zip="anyms-report.zip").items():

@@ -307,10 +307,10 @@ def test_check_times_a_picture(tiny, monkeypatch):
 
 @pytest.mark.slow
 def test_demo_on_the_embedded_model(embedded, tmp_path):
-    "The main job, as a newcomer runs it: a minute on two cores, counted as processor time, for these machines are shared."
-    start = time.process_time()
+    "The main job, as a newcomer runs it."
+    start = time.perf_counter()
     done = run("demo", "--out", tmp_path/"d")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path/"d"/"table.csv").set_index("variant")
     assert table.norm_in_box["crop_merge"] > table.norm_in_box["full"]
-    assert time.process_time() - start < 2*60
+    assert time.perf_counter() - start < 60

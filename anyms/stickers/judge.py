@@ -11,14 +11,14 @@ __all__ = ['WEIGHTS', 'STRIDE', 'SHORT', 'CROP', 'GALLERY', 'SHAPES', 'STAGES', 
            'ceilings', 'evaluate']
 
 # %% ../../nbs/stickers/03_judge.ipynb #c003
-import functools, hashlib, itertools, json, time, zlib
+import hashlib, itertools, json, time, zlib
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from .train import Run, timed
-from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, nouns, paint, references, scenes, sprites
+from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, noun_of, nouns, paint, references, scenes, sprites
 
 # %% ../../nbs/stickers/03_judge.ipynb #c004
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
@@ -129,14 +129,8 @@ def detector_loss(
     k = owner[b, y, x_]; weight = bump[b, y, x_]; total = weight.sum().clamp(min=1)
     at = cells(grid, x.device)[y, x_]; e = edges[b, y, x_]
     frame = (1-giou(torch.cat([at-e[:, :2], at+e[:, 2:]], 1), box[b, k]))*weight
-    noun = F.cross_entropy(detector.noun(features[b, y, x_]), _noun_of(x.device)[what.sprite.to(x.device)[b, k]], reduction='none')*weight
+    noun = F.cross_entropy(detector.noun(features[b, y, x_]), noun_of(x.device)[what.sprite.to(x.device)[b, k]], reduction='none')*weight
     return focal+2*frame.sum()/total+noun.sum()/total+.3*F.cross_entropy(place, what.place.to(x.device))
-
-@functools.cache
-def _noun_of(device):
-    "Noun number of every sprite [sprites]."
-    number = {n: i for i, n in enumerate(nouns())}
-    return torch.tensor([number[s.noun] for s in sprites()], device=device)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c017
 class Detections:
@@ -223,10 +217,10 @@ def identity_batch(
     "Scenes that hold every drawing of some nouns."
     rng = torch.Generator().manual_seed(seed)
     noun = torch.randperm(words, generator=rng)[:groups]
-    pick = torch.isin(_noun_of('cpu'), noun).nonzero()[:, 0]
+    pick = torch.isin(noun_of('cpu'), noun).nonzero()[:, 0]
     pick = pick[torch.randperm(len(pick), generator=rng)][:len(pick)//per*per].reshape(-1, per)
     shared, own = torch.rand(words, generator=rng), torch.rand(pick.shape, generator=rng)
-    hue = torch.where(torch.rand(words, generator=rng) < .5, shared, 0)[_noun_of('cpu')[pick]]
+    hue = torch.where(torch.rand(words, generator=rng) < .5, shared, 0)[noun_of('cpu')[pick]]
     hue = torch.where(torch.rand(pick.shape, generator=rng) < .15, own, hue)
     what = scenes(len(pick), seed=seed, stickers=(per, per), words=len(nouns()), splits=('train', 'drawing', 'noun'))
     return Scenes(pick, _refit(what.box, pick), hue, what.place, what.u)
@@ -412,7 +406,7 @@ def gallery(
     size:int=GALLERY,
 )->Tensor:        # places in `sprites()`, the right one first [size]
     "The right drawing, all other drawings of its noun, and random ones of other nouns."
-    right, noun = one['sprites'][j], _noun_of('cpu')
+    right, noun = one['sprites'][j], noun_of('cpu')
     same, other = (noun == noun[right]).nonzero()[:, 0], (noun != noun[right]).nonzero()[:, 0]
     rng = torch.Generator().manual_seed(zlib.crc32(f"{one['id']} {j}".encode()))
     return torch.cat([torch.tensor([right]), same[same != right], other[torch.randperm(len(other), generator=rng)]])[:size]

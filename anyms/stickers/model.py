@@ -207,8 +207,9 @@ def save(
         pipe.save_config(folder/'base')
     for file in (folder/'base').rglob('*.safetensors'): save_file(_half(load_file(file)), file, metadata={'format': 'pt'})
     for config in (folder/'base'/'model_index.json', *(folder/'base').glob('*/config.json')):   # the folder it came from; a key that AutoencoderTiny does not read back
-        kept = {k: v for k, v in json.loads(config.read_text()).items() if k not in ('_name_or_path', 'block_out_channels' if config.parent.name == 'vae' else '')}
-        config.write_text(json.dumps(kept, indent=2)+'\n')
+        known = json.loads(config.read_text()); known.pop('_name_or_path', None)
+        if config.parent.name == 'vae': known.pop('block_out_channels', None)
+        config.write_text(json.dumps(known, indent=2)+'\n')
     _finish(folder, card)
 
 def _half(state): return {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
