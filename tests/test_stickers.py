@@ -165,14 +165,14 @@ def test_damaged_or_missing_weights_are_named(tmp_path):
 
 def test_references_are_always_single():
     for step in range(12):
-        what, captions, pixels = train.reference_half(step, 16, (64, 64), world.CORE, 4)
+        what, captions, pixels = train.reference_part(step, 16, (64, 64), world.CORE, 4)
         assert what.sprite.shape == (16, 1) and len(captions) == 16
         assert pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
 
 def test_dropped_references_go_with_what_they_mean():
     "No noun and no reference means an empty place: that is what lets the picture outside all boxes stay empty."
     for step in range(20):
-        what, captions, pixels = train.reference_half(step, 32, (64, 64), world.CORE, 4)
+        what, captions, pixels = train.reference_part(step, 32, (64, 64), world.CORE, 4)
         for i in range(32):
             if (pixels[i] == 0).all() and captions[i]: assert what.sprite[i, 0] == -1
 
@@ -216,6 +216,26 @@ def test_lessons_are_single_training_drawings():
     for step in range(6):
         pick, hue, pixels = train.seen_references(16, step)
         assert {world.sprites()[k].split for k in pick.tolist()} == {'train'} and pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
+
+def test_close_ups_fill_the_frame_and_name_nothing():
+    "One training drawing, most of the picture wide or high, and a caption without its noun."
+    for step in range(4):
+        what, captions, pixels = train.close_ups(step, 8, (48, 48), 4)
+        assert what.sprite.shape == (8, 1) and {world.sprites()[k].split for k in what.sprite[:, 0].tolist()} == {'train'}
+        assert ((what.box[:, 0, 2:]-what.box[:, 0, :2]).amax(1) >= .74).all() and pixels.shape == (8, 3, model.REFERENCE, model.REFERENCE)
+        assert set(captions) <= {'', *(p.phrase for p in world.PLACES[:4])}
+
+def test_every_token_is_asked_for_its_own_cell():
+    "Right answers cost nothing, and a wrong answer of one token costs as much as of any other."
+    pixels = torch.rand(2, 3, model.REFERENCE, model.REFERENCE)*2-1
+    small = torch.nn.functional.avg_pool2d(pixels, model.REFERENCE//16)
+    right = torch.stack([small[:, :, 4*i:4*i+4, 4*j:4*j+4].flatten(1) for i in range(4) for j in range(4)], 1)
+    assert train.cell_loss(torch.nn.Identity(), right, pixels) < 1e-12
+    costs = []
+    for token in range(model.TOKENS):
+        wrong = right.clone(); wrong[:, token] += 1
+        costs.append(float(train.cell_loss(torch.nn.Identity(), wrong, pixels)))
+    assert max(costs)-min(costs) < 1e-6 < min(costs)
 
 def test_lessons_can_be_learned():
     "The loss of one batch falls, and it falls through each of the nets that are taught."

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['GRID', 'STAGES', 'orthogonal', 'Muon', 'optimisers', 'Run', 'timed', 'begin', 'train_decoder', 'psnr', 'read', 'look',
-           'latents', 'timesteps', 'predict', 'velocity_loss', 'words_half', 'reference_half', 'parts', 'train_joint',
-           'seen_references', 'lesson_heads', 'encoder_parts', 'lesson_loss', 'train_encoder', 'keys_from_text',
-           'clean_error', 'publish', 'train']
+           'latents', 'timesteps', 'predict', 'velocity_loss', 'words_part', 'reference_part', 'close_ups', 'cell_loss',
+           'parts', 'train_joint', 'seen_references', 'lesson_heads', 'encoder_parts', 'lesson_loss', 'train_encoder',
+           'keys_from_text', 'clean_error', 'publish', 'train']
 
 # %% ../../nbs/stickers/02_train.ipynb #c003
 import json, math, os, time
@@ -243,7 +243,7 @@ def velocity_loss(
 # %% ../../nbs/stickers/02_train.ipynb #c027
 GRID = 4   # stickers of training scenes start and end on latent pixels: the same drawing is then the same latents wherever it lies
 
-def words_half(step, n, side, words, places):
+def words_part(step, n, side, words, places):
     "Scenes of 0 to 3 stickers with their captions; one caption in ten is empty, for guidance."
     what = scenes(n, seed=20_000_000+step, stickers=(0, 3), words=words, places=places, size=side, grid=GRID)
     return what, ['' if i%10 == step%10 else caption(what, i) for i in range(n)]
@@ -253,7 +253,7 @@ def _papers(n, rng):
     paper, tint = torch.rand(n, 3, generator=rng), torch.rand(n, 1, generator=rng)
     return torch.where(tint < .5, torch.ones(3), torch.where(tint < .75, 1-.25*paper, paper))
 
-def reference_half(step, n, side, words, places):
+def reference_part(step, n, side, words, places):
     "Scenes with one sticker, its picture, and a caption; some rows are without a reference, a caption, or both."
     rng = torch.Generator().manual_seed(30_000_000+step)
     core = step%3 < 2   # every third step: all nouns of the world, unnamed
@@ -266,16 +266,34 @@ def reference_half(step, n, side, words, places):
     named = [core and float(v) > .55 for v in u]
     return what, ['' if float(u[i]) < .08 or .16 < float(u[i]) < .22 else caption(what, i, named[i]) for i in range(n)], pixels
 
-# %% ../../nbs/stickers/02_train.ipynb #c035
+def close_ups(step, n, side, places):
+    "Scenes that one sticker fills, its picture, and a caption that names at most the place; any noun, colours often turned."
+    rng = torch.Generator().manual_seed(50_000_000+step)
+    what = scenes(n, seed=50_000_000+step, stickers=(1, 1), sides=(.85, 1.), words=len(nouns()), places=places, hue=.4, size=side, grid=GRID)
+    pixels = references(what.sprite[:, 0], what.hue[:, 0], REFERENCE, _papers(n, rng), .85+.15*torch.rand(n, generator=rng))*2-1
+    return what, ['' if i%4 == 0 else caption(what, i, False) for i in range(n)], pixels
+
+# %% ../../nbs/stickers/02_train.ipynb #c039
+def cell_loss(
+    ask,            # linear map from a token to the 4x4 colours of its cell
+    tokens:Tensor,  # the adapter's tokens of each reference [n r c], r = 16 cells
+    pixels:Tensor,  # references in -1..1 [n 3 h w]
+):
+    "Mean squared error of the colours that every token knows of its own cell of the reference."
+    colours = F.pixel_unshuffle(F.adaptive_avg_pool2d(pixels, 16), 4).flatten(2).mT
+    return F.mse_loss(ask(tokens), colours)
+
+# %% ../../nbs/stickers/02_train.ipynb #c040
 def parts(pipe):
-    "What a joint run keeps: the trained nets, adapter included, and the encoder whose latents they have learned."
-    return dict(unet=pipe.unet, text_encoder=pipe.text_encoder, text_encoder_2=pipe.text_encoder_2, image_encoder=pipe.image_encoder, encoder=pipe.vae.encoder)
+    "What a joint run keeps: the trained nets, adapter included, the encoder whose latents they have learned, and a new question to the adapter's tokens."
+    return dict(unet=pipe.unet, text_encoder=pipe.text_encoder, text_encoder_2=pipe.text_encoder_2, image_encoder=pipe.image_encoder, encoder=pipe.vae.encoder,
+                ask=nn.Linear(pipe.unet.config.cross_attention_dim, 48).to(pipe.device))
 
 def train_joint(
     out:Path,            # run folder
     minutes:float,       # time box
     device:str='cpu',
-    batch:int=24,        # pictures a step, half of them with a reference
+    batch:int=24,        # pictures a step: a third with words alone and the rest with a reference, or close-ups
     lr:float=6e-4,       # of Adam
     muon:float=2e-3,     # of Muon
     words:int=CORE,      # nouns that captions may use
@@ -283,30 +301,37 @@ def train_joint(
     small:int=80_000,    # so many pictures at 32 px first: three times as many a minute
     start:Path=WEIGHTS,  # see `begin`
 )->Run:
-    "Text-to-image and the adapter together: words in one half of each step, a single reference in the other."
+    "Text-to-image and the adapter together: words and single references in two steps of three, close-ups in the third."
     pipe, before = begin(start)
     pipe.to(device); pipe.unet.to(memory_format=torch.channels_last); pipe.vae.requires_grad_(False)
-    run = Run(Path(out)/'joint', parts(pipe), lr, muon, before=before.get('joint'))
+    pupils = parts(pipe)
+    run = Run(Path(out)/'joint', pupils, lr, muon, before=before.get('joint'))
     torch.manual_seed(run.step)
+    def learn(what, captions, side, pixels=None):
+        x = paint(what, side, device); patches = None if pixels is None else look(pipe, pixels.to(device))
+        loss = velocity_loss(pipe, x, captions, None if pixels is None else patches[:, None])
+        known = 0 if pixels is None else .5*cell_loss(pupils['ask'], adapter_parts(pipe.unet)[0](patches), pixels.to(device))
+        (loss+known).backward(); return loss.item()*len(x)
     def body(step):
+        if step%3 == 0:
+            side = (48, 48) if step%2 and run.seen >= small else (32, 32)
+            what, captions, pixels = close_ups(step, batch, side, places)
+            return learn(what, captions, side, pixels)/batch, batch
         side = (32, 32) if run.seen < small else (48, 48) if step%2 == 0 else (64, 64)
-        what, captions = words_half(step, batch//2, side, words, places)
-        first = velocity_loss(pipe, paint(what, side, device), captions); first.backward()
-        what, captions, pixels = reference_half(step, batch//2, side, words, places)
-        embeds = look(pipe, pixels.to(device))[:, None]
-        second = velocity_loss(pipe, paint(what, side, device), captions, embeds); second.backward()
-        return (first.item()+second.item())/2, batch
+        what, captions = words_part(step, batch//3, side, words, places); total = learn(what, captions, side)
+        what, captions, pixels = reference_part(step, batch-batch//3, side, words, places)
+        return (total+learn(what, captions, side, pixels))/batch, batch
     return timed(run, minutes, body)
 
-# %% ../../nbs/stickers/02_train.ipynb #c038
+# %% ../../nbs/stickers/02_train.ipynb #c043
 def seen_references(n, step):
-    "n references as `reference_half` makes them, half of them of core nouns: (place in `sprites()` [n], hue [n], pixels in -1..1 [n 3 h w])."
+    "n references as `reference_part` makes them, half of them of core nouns: (place in `sprites()` [n], hue [n], pixels in -1..1 [n 3 h w])."
     rng = torch.Generator().manual_seed(40_000_000+step)
     what = [scenes(n//2, seed=40_000_000+2*step+k, stickers=(1, 1), words=words, hue=.3) for k, words in enumerate((CORE, len(nouns())))]
     pick, hue = (torch.cat([getattr(w, f)[:, 0] for w in what]) for f in ('sprite', 'hue'))
     return pick, hue, references(pick, hue, REFERENCE, _papers(n, rng), .7+.3*torch.rand(n, generator=rng))*2-1
 
-# %% ../../nbs/stickers/02_train.ipynb #c039
+# %% ../../nbs/stickers/02_train.ipynb #c044
 def lesson_heads(
     width:int,  # of the image encoder
 )->nn.ModuleDict:
@@ -335,7 +360,7 @@ def lesson_loss(
     return (F.cross_entropy(heads['noun'](whole), noun)+.5*F.cross_entropy(heads['drawing'](whole), pick)+2*F.mse_loss(heads['pixels'](patches[:, 1:]), small)
             +F.mse_loss(heads['hue'](whole), torch.stack([turn.cos(), turn.sin()], 1))+F.mse_loss(said, meant)/words.var())
 
-# %% ../../nbs/stickers/02_train.ipynb #c040
+# %% ../../nbs/stickers/02_train.ipynb #c045
 def train_encoder(
     out:Path,            # run folder
     minutes:float,       # time box
@@ -363,7 +388,7 @@ def keys_from_text(
         attn = unet.get_submodule(name)
         processor.to_k_ip[0].weight.data.copy_(attn.to_k.weight); processor.to_v_ip[0].weight.data.copy_(attn.to_v.weight)
 
-# %% ../../nbs/stickers/02_train.ipynb #c043
+# %% ../../nbs/stickers/02_train.ipynb #c048
 @torch.no_grad()
 def clean_error(
     pipe,
@@ -389,7 +414,7 @@ def _clean(pipe, z, noise, t, captions, embeds):
     clean = a.sqrt()*noisy-(1-a).sqrt()*predict(pipe, noisy, t, captions, embeds)   # v-prediction, solved for the clean latents
     return round(F.mse_loss(clean, z).item(), 4)
 
-# %% ../../nbs/stickers/02_train.ipynb #c044
+# %% ../../nbs/stickers/02_train.ipynb #c049
 def publish(
     out:Path,            # run folder with a joint run, perhaps a decoder run
     folder:Path,         # where the published weights go
@@ -407,7 +432,7 @@ def publish(
     if (Path(out)/'joint'/'state.json').exists(): curve = [*curve, dict(seen=stages['joint']['seen'], **clean_error(pipe))]
     save(pipe, folder, dict(stages=stages, curve=curve, psnr_db=round(psnr(pipe.vae), 2), torch=torch.__version__))
 
-# %% ../../nbs/stickers/02_train.ipynb #c046
+# %% ../../nbs/stickers/02_train.ipynb #c051
 STAGES = {'decoder': train_decoder, 'joint': train_joint, 'encoder': train_encoder}
 
 def train(
