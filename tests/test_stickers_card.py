@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from anyms.stickers.card import MAKERS, WEIGHTS, artwork, figures, model_card, stages
+from anyms.stickers.card import MAKERS, WEIGHTS, artwork, figures, history, model_card, stages
 from anyms.stickers.world import DRAWINGS, sprites
 
 
@@ -29,6 +29,13 @@ def test_stages_and_figures():
     table = figures()
     assert list(table.columns) == ["text_only", "full", "masked", "crop_merge", "ceiling"]
     assert {"mIoU", "AP50", "identity", "text", "scene"} <= set(table.index) and table.notna().all(axis=None)
+
+
+def test_history_ends_with_the_present_weights():
+    told = history()
+    assert told.seen.nunique() >= 3 and told.seen.is_monotonic_increasing and not told.duplicated(["seen", "variant", "figure"]).any()
+    last = told[told.seen == told.seen.max()].set_index(["variant", "figure"]).value
+    assert f"{last['crop_merge', 'mIoU']:.3f} [" in figures().crop_merge["mIoU"] and len(last) == 4*len(figures())
 
 
 def test_tables_are_whole():
