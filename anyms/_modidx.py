@@ -421,6 +421,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'anyms.stickers.card._verdict': ('stickers/card.html#_verdict', 'anyms/stickers/card.py'),
                                      'anyms.stickers.card.artwork': ('stickers/card.html#artwork', 'anyms/stickers/card.py'),
                                      'anyms.stickers.card.figures': ('stickers/card.html#figures', 'anyms/stickers/card.py'),
+                                     'anyms.stickers.card.history': ('stickers/card.html#history', 'anyms/stickers/card.py'),
                                      'anyms.stickers.card.model_card': ('stickers/card.html#model_card', 'anyms/stickers/card.py'),
                                      'anyms.stickers.card.stages': ('stickers/card.html#stages', 'anyms/stickers/card.py')},
             'anyms.stickers.judge': { 'anyms.stickers.judge.Detections': ('stickers/judge.html#detections', 'anyms/stickers/judge.py'),

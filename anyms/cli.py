@@ -102,14 +102,14 @@ def _size(
 
 # %% ../nbs/07_cli.ipynb #c015
 def showcase():  # (Layout, prompt)
-    "Three stickers of the embedded world in three boxes, and a prompt for them."
+    "Three stickers of the embedded world in three boxes, and a prompt for them; a good example, chosen among 232 like it."
     from anyms.layout import Layout, Subject
     from anyms.stickers.world import sprite
     return Layout([
-        Subject("fox",     image=sprite("fox", "noto"),     box=(.05, .40, .55, .95)),
-        Subject("crown",   image=sprite("crown", "noto"),   box=(.15, .08, .45, .40), priority="attribute"),
-        Subject("balloon", image=sprite("balloon", "noto"), box=(.60, .10, .95, .75)),
-    ]), "a fox, a crown and a balloon on the beach"
+        Subject("penguin", image=sprite("penguin", "fluent-emoji"),   box=(.05, .40, .55, .95)),
+        Subject("hat",     image=sprite("hat", "noto"),               box=(.15, .08, .45, .45), priority="attribute"),
+        Subject("tree",    image=sprite("tree", "fluent-emoji-flat"), box=(.60, .10, .95, .75)),
+    ]), "a penguin, a hat and a tree on the beach"
 
 # %% ../nbs/07_cli.ipynb #c017
 VARIANTS_SHOWN = ("text_only", "full", "masked", "crop_merge")
