@@ -553,6 +553,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'anyms.stickers.train._clean': ('stickers/train.html#_clean', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train._papers': ('stickers/train.html#_papers', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.begin': ('stickers/train.html#begin', 'anyms/stickers/train.py'),
+                                      'anyms.stickers.train.cell_colours': ('stickers/train.html#cell_colours', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.cell_loss': ('stickers/train.html#cell_loss', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.clean_error': ('stickers/train.html#clean_error', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.close_ups': ('stickers/train.html#close_ups', 'anyms/stickers/train.py'),

@@ -116,10 +116,10 @@ def model_card(
 )->str:                   # Markdown with the header that model hubs read
     "The card of the weights in `folder`, from nothing but the files there and the atlas."
     folder = Path(folder)
-    known, drawn = json.loads((folder/'training.json').read_text()), artwork()
+    known = json.loads((folder/'training.json').read_text())
     pixels = 4*json.loads((folder/'base'/'unet'/'config.json').read_text())['sample_size']
     size = sum(f.stat().st_size for f in folder.rglob('*.safetensors') if f.name != 'judge.safetensors')/1e6
-    sets = drawn.assign(maker=[f'[{maker}]({home})' for maker, _, home in map(MAKERS.get, drawn.index)]).reset_index()
+    sets = artwork().assign(maker=[f'[{maker}]({home})' for maker, _, home in MAKERS.values()]).reset_index()   # both in the order of DRAWINGS, a test says
     parts = [HEAD.format(pixels=pixels, megabytes=size),
         f"## Data\n\n{len(sprites())} drawings of {len(nouns())} nouns; `trained on` is all that the model saw. The artwork belongs to its makers (NOTICE has the details).\n",
         _markdown(sets),

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['GRID', 'STAGES', 'orthogonal', 'Muon', 'optimisers', 'Run', 'timed', 'begin', 'train_decoder', 'psnr', 'read', 'look',
-           'latents', 'timesteps', 'predict', 'velocity_loss', 'words_part', 'reference_part', 'close_ups', 'cell_loss',
-           'parts', 'train_joint', 'seen_references', 'lesson_heads', 'encoder_parts', 'lesson_loss', 'train_encoder',
-           'keys_from_text', 'clean_error', 'publish', 'train']
+           'latents', 'timesteps', 'predict', 'velocity_loss', 'words_part', 'reference_part', 'close_ups',
+           'cell_colours', 'cell_loss', 'parts', 'train_joint', 'seen_references', 'lesson_heads', 'encoder_parts',
+           'lesson_loss', 'train_encoder', 'keys_from_text', 'clean_error', 'publish', 'train']
 
 # %% ../../nbs/stickers/02_train.ipynb #c003
 import json, math, os, time
@@ -274,14 +274,20 @@ def close_ups(step, n, side, places):
     return what, ['' if i%4 == 0 else caption(what, i, False) for i in range(n)], pixels
 
 # %% ../../nbs/stickers/02_train.ipynb #c039
+def cell_colours(
+    pixels:Tensor,  # references in -1..1 [n 3 h w]
+    cells:int,      # along each side
+)->Tensor:          # 4x4 colours of every cell, row by row [n cells*cells 48]
+    "What a cell of a reference looks like, in coarse."
+    return F.pixel_unshuffle(F.adaptive_avg_pool2d(pixels, 4*cells), 4).flatten(2).mT
+
 def cell_loss(
     ask,            # linear map from a token to the 4x4 colours of its cell
     tokens:Tensor,  # the adapter's tokens of each reference [n r c], r = 16 cells
     pixels:Tensor,  # references in -1..1 [n 3 h w]
 ):
     "Mean squared error of the colours that every token knows of its own cell of the reference."
-    colours = F.pixel_unshuffle(F.adaptive_avg_pool2d(pixels, 16), 4).flatten(2).mT
-    return F.mse_loss(ask(tokens), colours)
+    return F.mse_loss(ask(tokens), cell_colours(pixels, 4))
 
 # %% ../../nbs/stickers/02_train.ipynb #c040
 def parts(pipe):
@@ -308,9 +314,11 @@ def train_joint(
     run = Run(Path(out)/'joint', pupils, lr, muon, before=before.get('joint'))
     torch.manual_seed(run.step)
     def learn(what, captions, side, pixels=None):
-        x = paint(what, side, device); patches = None if pixels is None else look(pipe, pixels.to(device))
-        loss = velocity_loss(pipe, x, captions, None if pixels is None else patches[:, None])
-        known = 0 if pixels is None else .5*cell_loss(pupils['ask'], adapter_parts(pipe.unet)[0](patches), pixels.to(device))
+        x, embeds, known = paint(what, side, device), None, 0
+        if pixels is not None:
+            pixels = pixels.to(device); patches = look(pipe, pixels); embeds = patches[:, None]
+            known = .5*cell_loss(pupils['ask'], adapter_parts(pipe.unet)[0](patches), pixels)
+        loss = velocity_loss(pipe, x, captions, embeds)
         (loss+known).backward(); return loss.item()*len(x)
     def body(step):
         if step%3 == 0:
@@ -354,10 +362,9 @@ def lesson_loss(
     "Noun, drawing, hue, pixels, and for core nouns the words' own tokens."
     noun, patches = noun_of(pick.device)[pick], look(pipe, pixels)
     whole, turn = patches.mean(1), 2*math.pi*hue
-    small = F.pixel_unshuffle(F.avg_pool2d(pixels, 2), 4).flatten(2).mT                # the 4x4 colours under each patch
     core = noun < len(words)
     said, meant = adapter_parts(pipe.unet)[0](patches)[core], words[noun[core]]
-    return (F.cross_entropy(heads['noun'](whole), noun)+.5*F.cross_entropy(heads['drawing'](whole), pick)+2*F.mse_loss(heads['pixels'](patches[:, 1:]), small)
+    return (F.cross_entropy(heads['noun'](whole), noun)+.5*F.cross_entropy(heads['drawing'](whole), pick)+2*F.mse_loss(heads['pixels'](patches[:, 1:]), cell_colours(pixels, 6))
             +F.mse_loss(heads['hue'](whole), torch.stack([turn.cos(), turn.sin()], 1))+F.mse_loss(said, meant)/words.var())
 
 # %% ../../nbs/stickers/02_train.ipynb #c045
@@ -406,13 +413,14 @@ def clean_error(
             pixels = references(what.sprite[:, 0], what.hue[:, 0], REFERENCE)*2-1
             embeds = look(pipe, pixels.to(device))[:, None]
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(device)
-        out[kind] = [_clean(pipe, z, noise, torch.full((n,), t, device=device), captions, embeds) for t in at]
+        out[kind] = [round(F.mse_loss(_clean(pipe, z, noise, t, captions, embeds), z).item(), 4) for t in at]
     return out
 
 def _clean(pipe, z, noise, t, captions, embeds):
+    "Latents blurred to step t, and what the model takes for the clean ones."
+    t = torch.full((len(z),), t, device=z.device)
     noisy, a = pipe.scheduler.add_noise(z, noise, t), pipe.scheduler.alphas_cumprod.to(z)[t[0]]
-    clean = a.sqrt()*noisy-(1-a).sqrt()*predict(pipe, noisy, t, captions, embeds)   # v-prediction, solved for the clean latents
-    return round(F.mse_loss(clean, z).item(), 4)
+    return a.sqrt()*noisy-(1-a).sqrt()*predict(pipe, noisy, t, captions, embeds)   # v-prediction, solved for the clean latents
 
 # %% ../../nbs/stickers/02_train.ipynb #c049
 def publish(
