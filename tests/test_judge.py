@@ -398,3 +398,18 @@ def test_evaluate_without_a_file_and_with_a_smaller_set(judge, painter):
     lines = []
     rows = evaluate(painter.pipe, ("full",), truth=painter.layouts[:2], judge=judge, report=lines.append, scale=.5)
     assert rows.layout.nunique() == 2 and lines[-1].startswith("2/2 layouts") and rows.run.str.contains("scale 0.5").all()
+
+def test_kinds_of_strangers_are_kept_apart(judge, painter):
+    truth = {name: held_out_layouts(4, (2, 5), **which) for name, which in J.KINDS.items()}
+    painter.truth |= {t["prompt"]: t for ts in truth.values() for t in ts}
+    rows = J.evaluate_kinds(painter.pipe, 4, ("full",), judge=judge)
+    assert {name: set(r.layout) for name, r in rows.groupby("seen")} == {name: {t["id"] for t in ts} for name, ts in truth.items()}
+    subjects = rows[rows.kind == "subject"]
+    assert set(subjects[subjects.seen == "nouns never seen"].split) == {"noun"} and set(subjects[subjects.seen == "drawings seen"].split) == {"train"}
+
+def test_many_noises_of_the_same_boxes(judge, painter):
+    truth = held_out_layouts(2, (2, 3), overlapping=False, seed=7); painter.truth |= {t["prompt"]: t for t in truth}
+    table = J.evaluate_noises(painter.pipe, 2, 3, ("text_only", "full"), judge=judge)
+    assert (table.noises == 3).all() and len(table) == 2*sum(len(t["boxes"]) for t in truth)
+    assert sorted({s for v, p, s in painter.calls if p == truth[1]["prompt"]}) == [1, 3, 5]      # a noise of its own for every layout and round
+    assert table[table.variant == "full"].stands.mean() > .7 and table[table.variant == "text_only"].stands.max() == 0

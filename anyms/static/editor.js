@@ -20,7 +20,7 @@ function anymsEditor(root, model, on) {
   const snap = make('input', {type: 'checkbox', 'data-name': 'snap', onchange: e => put('snap', e.target.checked)});
   const list = make('div', {style: 'max-height:22em;overflow:auto'}), say = make('div', {class: 'say', role: 'status'}), gone = make('div', {class: 'say bad', role: 'alert'}), legend = make('div', {class: 'hint'});
   root.replaceChildren(
-    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => add([.35, .35, .65, .65])}),
+    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => add(spot())}),
       make('label', {}, snap, make('b', {text: 'snap to tokens'})), make('label', {}, make('b', {text: 'show'}), level), legend),
     make('div', {class: 'panels'}, board, make('div', {style: 'flex:1 1 300px;min-width:0'}, list)), say, gone,
     make('div', {class: 'hint', text: 'Drag a box to move it, its lower right corner to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Delete removes it.'}));
@@ -59,6 +59,10 @@ function anymsEditor(root, model, on) {
     model.set('last', id); model.set('boxes', boxes); model.set('selected', id);
     if (save) model.save_changes();
     return id;
+  }
+  function spot() {                        // for a new box: down the diagonal, so that several do not hide each other
+    const at = .08 + .09 * (get('boxes').length % 6);
+    return [at, at, at + .3, at + .3];
   }
   function remove(id) {
     const boxes = copy(), at = boxes.findIndex(b => b.id === id), next = boxes[at + 1] || boxes[at - 1];

@@ -92,7 +92,7 @@ image = pipe("a fox on the beach", ip_adapter_image=sticker, num_inference_steps
 
 LIMITS = """## Limits
 
-- It knows {core} nouns by name ({words}), {places} places ({phrases}), and little else; a word outside them is nearly empty to it. English only.
+- It knows {core} nouns by name ({words}), {places} places ({phrases}), and tries the words of the table above; any other is nearly empty to it. English only.
 - Drawings of emoji sets, {pixels} x {pixels} pixels: nothing about photographs, people or styles follows from it.
 - One sticker is mostly recognisable, several often are not; look at the figures above before you look at a single picture.
 - What holds on it is a statement about it. SDXL needs its own measurement, with the same calls.
@@ -100,6 +100,7 @@ LIMITS = """## Limits
 - The makers of the drawings do not endorse it.
 """
 
+# %% ../../nbs/stickers/04_card.ipynb #c027
 def _markdown(table):
     "A table as Markdown, without another package."
     rows = [[str(v) for v in row] for row in table.itertuples(index=False)]
@@ -111,8 +112,26 @@ def _curve(points):
     rows = [(p['seen'], *p['words'], *p['reference']) for p in points]
     return pd.DataFrame(rows, columns=['pictures', *(f'{kind}, step {t}' for kind in ('words', 'reference') for t in (300, 500, 700))])
 
+def _strangers(folder):
+    "Crop-and-merge by what the model has seen of the stickers, two to five subjects."
+    t = pd.read_csv(folder/'kinds.csv').query("variant == 'crop_merge' and subjects == 0 and figure in ('mIoU', 'AP50', 'identity', 'mIoU_any')")
+    cell = t.assign(cell=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(t.value, t.low, t.high)])
+    return cell.pivot(index='seen', columns='figure', values='cell').reindex(list(dict.fromkeys(t.seen))).reset_index()
+
+def _steady(folder):
+    "How often something stands in a box, over many noises."
+    t = pd.read_csv(folder/'noises.csv').groupby('variant', sort=False)
+    return pd.DataFrame(dict(subjects=t.size(), noises=t.noises.max(), stands=t.stands.mean().round(3), least=t.stands.min().round(2), most=t.stands.max().round(2))).reset_index()
+
+def _heard(folder):
+    "Claims kept: plain caption, caption that says them, true scene."
+    t = pd.read_csv(folder/'language.csv').query("of == 'all'")
+    wide = t.pivot(index='kind', columns='said', values='value').round(2)[['plain', 'told', 'true scene']]
+    return wide.assign(claims=t.query("said == 'told'").set_index('kind').claims).reset_index()
+
+# %% ../../nbs/stickers/04_card.ipynb #c028
 def model_card(
-    folder:Path=WEIGHTS,  # weights with training.json and evaluation.csv
+    folder:Path=WEIGHTS,  # weights with training.json and the judge's tables: evaluation.csv, kinds.csv, noises.csv, language.csv
 )->str:                   # Markdown with the header that model hubs read
     "The card of the weights in `folder`, from nothing but the files there and the atlas."
     folder = Path(folder)
@@ -128,6 +147,9 @@ def model_card(
         f"\nHeld-out scenes survive the autoencoder at {known['psnr_db']} dB PSNR. Error of the predicted clean latents on drawings never trained on, after so many pictures:\n",
         _markdown(_curve(known['curve'])),
         f"\n## Figures\n\nThe judge's, over {int(_verdict(folder).layouts.max())} held-out layouts of two to four subjects, 95% bootstrap intervals; `ceiling` is what the judge says of the true scenes.\n",
-        _markdown(figures(folder).reset_index()), '',
+        _markdown(figures(folder).reset_index()),
+        "\nLayouts of two to five subjects, crop-and-merge, by what the training had seen of the stickers:\n", _markdown(_strangers(folder)),
+        "\nIs it the box or the noise? The same boxes from many noises: `stands` is the share of pictures with something in the box (IoU of at least 0.5), then the least and most steady subject:\n", _markdown(_steady(folder)),
+        "\nDoes it listen? Share of claims that hold in pictures drawn from text alone: with a caption that names the nouns only, with one that says the claim, and in true scenes:\n", _markdown(_heard(folder)), '',
         LIMITS.format(core=CORE, words=', '.join(nouns()[:CORE]), places=4, phrases=', '.join(p.phrase for p in PLACES[:4]), pixels=pixels)]
     return '\n'.join(parts)

@@ -15,7 +15,8 @@ import torch, torch.nn.functional as F
 from torch import Tensor, nn
 from safetensors.torch import load_file, save_file
 from ..processors import find_processors
-from .model import REFERENCE, TOKENS, WEIGHTS, adapter_parts, attach_new_adapter, load, make_pipeline, principal_encoder, save, _made
+from .model import REFERENCE, TOKENS, WEIGHTS, adapter_parts, attach_new_adapter, learn_words, load, make_pipeline, principal_encoder, save, _made
+from .language import stories
 from .world import CORE, Scenes, article, caption, noun_of, nouns, paint, references, scenes, sprites
 
 # %% ../../nbs/stickers/02_train.ipynb #c006
@@ -139,7 +140,8 @@ def begin(
 )->tuple:                # (pipeline with an adapter, stage -> {'seen', 'log'} so far)
     "Where a new run starts."
     if start is not None and (Path(start)/'training.json').exists():
-        return load(start), json.loads((Path(start)/'training.json').read_text())['stages']
+        pipe = load(start); learn_words(pipe)
+        return pipe, json.loads((Path(start)/'training.json').read_text())['stages']
     pipe = make_pipeline(); principal_encoder(pipe.vae); attach_new_adapter(pipe)
     return pipe, {}
 
@@ -244,9 +246,12 @@ def velocity_loss(
 GRID = 4   # stickers of training scenes start and end on latent pixels: the same drawing is then the same latents wherever it lies
 
 def words_part(step, n, side, words, places):
-    "Scenes of 0 to 3 stickers with their captions; one caption in ten is empty, for guidance."
-    what = scenes(n, seed=20_000_000+step, stickers=(0, 3), words=words, places=places, size=side, grid=GRID)
-    return what, ['' if i%10 == step%10 else caption(what, i) for i in range(n)]
+    "Scenes with their captions, by turns plain and with something to tell (`stories`); one caption in ten is empty, for guidance."
+    if step//2%2: what, said, _ = stories(n, seed=60_000_000+step, words=words, places=places, size=side, grid=GRID)
+    else:
+        what = scenes(n, seed=20_000_000+step, stickers=(0, 3), words=words, places=places, size=side, grid=GRID)
+        said = [caption(what, i) for i in range(n)]
+    return what, ['' if i%10 == step%10 else said[i] for i in range(n)]
 
 def _papers(n, rng):
     "Plain backgrounds for references: half white, a quarter pale, a quarter of any colour [n 3]."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'DRAWINGS', 'CORE', 'PLACES', 'SIZES', 'Sprite', 'split_of', 'sprites', 'nouns', 'noun_of', 'find', 'sprite',
-           'turn_hue', 'Place', 'backdrop', 'Scenes', 'scenes', 'paint', 'article', 'caption', 'references']
+           'turn_hue', 'Place', 'backdrop', 'Scenes', 'scenes', 'paint', 'article', 'listed', 'caption', 'references']
 
 # %% ../../nbs/stickers/00_world.ipynb #c003
 import colorsys, functools, json, math
@@ -297,6 +297,12 @@ def article(
     "A noun with its article."
     return ('an ' if noun[0] in 'aeiou' else 'a ')+noun
 
+def listed(
+    words:list,  # ['a fox', 'a car', 'a hat']
+)->str:          # 'a fox, a car and a hat'
+    "Words as a list in a sentence."
+    return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
 def caption(
     what:Scenes,      # n scenes
     i:int,            # which one
@@ -304,8 +310,7 @@ def caption(
 )->str:
     "'a fox and a crown on the beach', or 'on the beach' with `nouns=False`."
     words = [article(w) for w in what.nouns(i)] if nouns else []
-    listed = ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
-    return f'{listed} {PLACES[int(what.place[i])].phrase}'.strip()
+    return f'{listed(words)} {PLACES[int(what.place[i])].phrase}'.strip()
 
 # %% ../../nbs/stickers/00_world.ipynb #c039
 def references(
