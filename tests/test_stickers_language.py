@@ -7,7 +7,8 @@ import torch
 
 from anyms.stickers import language as L, model, train, world
 from anyms.stickers.judge import Detections, load_judge
-from anyms.stickers.language import Claim, boxes_of, colour_there, colour_word, hear, holds, plainly, plural, relation, size_word, stories, tell, wears, words_said
+from anyms.stickers.language import boxes_of, colour_there, hear, holds, plainly
+from anyms.stickers.world import RELATIONS, Claim, colour_word, plural, relation, size_word, stories, tell, wears, words_said
 
 EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/"checksums.json").exists(), reason="no embedded weights in this tree")
 WHAT, TOLD, CLAIMS = stories(600, seed=11)
@@ -76,7 +77,7 @@ def test_plurals(one, many): assert plural(one) == many
 
 # --- predicates ------------------------------------------------------------------------------------------------------------------------
 def test_relations_have_opposites():
-    opposite = dict(zip(L.RELATIONS, (L.RELATIONS[k] for k in (1, 0, 3, 2)))) | {"": ""}
+    opposite = dict(zip(RELATIONS, (RELATIONS[k] for k in (1, 0, 3, 2)))) | {"": ""}
     g = torch.Generator().manual_seed(0)
     for _ in range(200):
         a, b = (torch.cat([c, c+.2]) for c in torch.rand(2, 2, generator=g)*.8)

@@ -66,7 +66,7 @@ def history(
     before = [pd.read_csv(file)] if file.exists() else []
     return pd.concat([*before, present[columns]]).drop_duplicates(columns[:3], keep='last', ignore_index=True)
 
-# %% ../../nbs/stickers/04_card.ipynb #c025
+# %% ../../nbs/stickers/04_card.ipynb #c031
 HEAD = """---
 license: apache-2.0
 library_name: diffusers
@@ -100,7 +100,7 @@ LIMITS = """## Limits
 - The makers of the drawings do not endorse it.
 """
 
-# %% ../../nbs/stickers/04_card.ipynb #c027
+# %% ../../nbs/stickers/04_card.ipynb #c033
 def _markdown(table):
     "A table as Markdown, without another package."
     rows = [[str(v) for v in row] for row in table.itertuples(index=False)]
@@ -129,7 +129,7 @@ def _heard(folder):
     wide = t.pivot(index='kind', columns='said', values='value').round(2)[['plain', 'told', 'true scene']]
     return wide.assign(claims=t.query("said == 'told'").set_index('kind').claims).reset_index()
 
-# %% ../../nbs/stickers/04_card.ipynb #c028
+# %% ../../nbs/stickers/04_card.ipynb #c034
 def model_card(
     folder:Path=WEIGHTS,  # weights with training.json and the judge's tables: evaluation.csv, kinds.csv, noises.csv, language.csv
 )->str:                   # Markdown with the header that model hubs read

@@ -13,8 +13,7 @@ import hashlib, json, logging
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from .language import plural, words_said
-from .world import CORE, PLACES, nouns, paint, scenes
+from .world import CORE, PLACES, nouns, paint, plural, scenes, words_said
 import diffusers, torch, transformers
 from einops import rearrange
 from torch import Tensor

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from safetensors.torch import load_file, save_file
 from ..processors import find_processors
 from .model import REFERENCE, TOKENS, WEIGHTS, adapter_parts, attach_new_adapter, learn_words, load, make_pipeline, principal_encoder, save, _made
-from .language import stories
-from .world import CORE, Scenes, article, caption, noun_of, nouns, paint, references, scenes, sprites
+from .world import CORE, Scenes, article, caption, noun_of, nouns, paint, references, scenes, sprites, stories
 
 # %% ../../nbs/stickers/02_train.ipynb #c006
 def orthogonal(
