@@ -39,18 +39,24 @@ def stages(
     return pd.DataFrame([(name, what, card[name]['seen'], card[name]['log'][-1]['loss']) for name, what in STAGE.items() if name in card],
                         columns=['stage', 'trains', 'pictures', 'last loss'])
 
+def _judged(folder, name):
+    "One of the judge's tables beside the weights."
+    file = Path(folder)/f'{name}.csv'
+    if not file.exists(): raise FileNotFoundError(f"folder={str(folder)!r} holds no {name}.csv; judge these weights first, as nbs/stickers/{'05_language' if name == 'language' else '03_judge'}.ipynb does")
+    return pd.read_csv(file)
+
 def _verdict(folder):
     "The judge's rows over all layouts."
-    file = Path(folder)/'evaluation.csv'
-    if not file.exists(): raise FileNotFoundError(f"folder={str(folder)!r} holds no evaluation.csv; judge these weights first, as nbs/stickers/03_judge.ipynb does")
-    return pd.read_csv(file).query("set == 'all'")
+    return _judged(folder, 'evaluation').query("set == 'all'")
+
+def _intervals(t): return t.assign(said=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(t.value, t.low, t.high)])
 
 def figures(
     folder:Path=WEIGHTS,  # weights with an evaluation.csv of the judge's page
 )->pd.DataFrame:          # a row per figure, a column per variant, 'value [low, high]', and the judge's ceiling
     "The judge's verdict on all held-out layouts, with 95% bootstrap intervals."
     table = _verdict(folder)
-    said = table.assign(said=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(table.value, table.low, table.high)])
+    said = _intervals(table)
     order = dict(columns=['text_only', 'full', 'masked', 'crop_merge'], index=list(dict.fromkeys(table.figure)))
     wide = said.pivot(index='figure', columns='variant', values='said').reindex(**order)
     return wide.assign(ceiling=table.groupby('figure').ceiling.first().map('{:.3f}'.format))
@@ -114,18 +120,17 @@ def _curve(points):
 
 def _strangers(folder):
     "Crop-and-merge by what the model has seen of the stickers, two to five subjects."
-    t = pd.read_csv(folder/'kinds.csv').query("variant == 'crop_merge' and subjects == 0 and figure in ('mIoU', 'AP50', 'identity', 'mIoU_any')")
-    cell = t.assign(cell=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(t.value, t.low, t.high)])
-    return cell.pivot(index='seen', columns='figure', values='cell').reindex(list(dict.fromkeys(t.seen))).reset_index()
+    t = _judged(folder, 'kinds').query("variant == 'crop_merge' and subjects == 0 and figure in ('mIoU', 'AP50', 'identity', 'mIoU_any')")
+    return _intervals(t).pivot(index='seen', columns='figure', values='said').reindex(list(dict.fromkeys(t.seen))).reset_index()
 
 def _steady(folder):
     "How often something stands in a box, over many noises."
-    t = pd.read_csv(folder/'noises.csv').groupby('variant', sort=False)
+    t = _judged(folder, 'noises').groupby('variant', sort=False)
     return pd.DataFrame(dict(subjects=t.size(), noises=t.noises.max(), stands=t.stands.mean().round(3), least=t.stands.min().round(2), most=t.stands.max().round(2))).reset_index()
 
 def _heard(folder):
     "Claims kept: plain caption, caption that says them, true scene."
-    t = pd.read_csv(folder/'language.csv').query("of == 'all'")
+    t = _judged(folder, 'language').query("of == 'all'")
     wide = t.pivot(index='kind', columns='said', values='value').round(2)[['plain', 'told', 'true scene']]
     return wide.assign(claims=t.query("said == 'told'").set_index('kind').claims).reset_index()
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from .train import Run, timed
-from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, noun_of, nouns, paint, references, scenes, sprites
+from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, cell_size, noun_of, nouns, paint, references, scenes, sprites
 
 # %% ../../nbs/stickers/03_judge.ipynb #c004
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
@@ -227,7 +227,7 @@ def identity_batch(
 
 def _refit(box, pick):
     "Boxes with the aspect of other sprites: centre and longest side stay, moved inside the picture [b s 4]."
-    cell = torch.tensor([s.cell[2:] for s in sprites()]).float()[pick]
+    cell = cell_size('cpu')[pick]
     extent = cell/cell.amax(-1, keepdim=True)*(box[..., 2:]-box[..., :2]).amax(-1, keepdim=True)
     low = torch.minimum(((box[..., :2]+box[..., 2:]-extent)/2).clamp(min=0), 1-extent)
     return torch.cat([low, low+extent], -1)
