@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EVER', 'AdapterError', 'find_processors', 'adapter_tokens', 'choose_layers', 'step_window', 'unconditional',
-           'null_embedding', 'View', 'Made', 'Installed', 'Projected', 'SubjectAttention', 'installed']
+           'null_embedding', 'View', 'Said', 'Made', 'Installed', 'Projected', 'SubjectAttention', 'installed']
 
 # %% ../nbs/02_processors.ipynb #c005
 import inspect, math, re
@@ -133,6 +133,12 @@ class View(NamedTuple):
     cover:Tensor  # tokens of each subject, in paint order [s n], bool
     bias:Tensor   # what `fused` adds to its scores [n s*r+1, padded], or None for other variants
 
+class Said(NamedTuple):
+    "What is made of one prompt, once."
+    source:Tensor   # its embedding, as the pipeline hands it over [b t c]
+    version:tuple   # how often that tensor has been written to; None: not to be kept
+    text:list       # keys and values per layer [b h t d]; None where the layer has to make them at every step
+
 class Made(NamedTuple):
     "What is made of one set of reference pictures, once."
     source:Tensor   # their embeddings, as the pipeline hands them over [b s ...]
@@ -161,7 +167,7 @@ class Installed:
         self.order = torch.as_tensor(layout.order)                                       # paint order: ascending priority
         self.weights = scale * torch.tensor([float(s) for s in layout.scales], dtype=torch.float64)[self.order]
         self.projection, self.tokens, self.members = unet.encoder_hid_proj, adapter_tokens(unet), []
-        self.kept, self.made, self.tap = [], None, None
+        self.kept, self.made, self.tap = {}, None, None
         self.latent, self.place, self.views = None, None, {}
         self.times, self.clock = [], (0, None)                                           # timesteps not yet counted; (step, timestep)
         self.signature = inspect.signature(type(unet).forward)
@@ -176,9 +182,10 @@ class Installed:
         self.times.append(call['timestep'])
         self.latent, self.tap = tuple(call['sample'].shape[-2:]), getattr(unet, 'anyms_tap', None)
         self.settle((self.latent, call['sample'].device, call['sample'].dtype))
-        made = self.make(source, (call.get('cross_attention_kwargs') or {}).get('scale', 1.))
+        made = self.once(_make, source, (call.get('cross_attention_kwargs') or {}).get('scale', 1.))
+        said = self.once(_say, call['encoder_hidden_states'])
         on = len(self.steps) >= EVER or self.step in self.steps
-        for layer, refs in zip(self.members, made.refs): layer.refs, layer.on = refs, on and layer.chosen
+        for layer, refs, text in zip(self.members, made.refs, said.text): layer.refs, layer.text, layer.on = refs, text, on and layer.chosen
         self.made = made
 
     def settle(self, place):
@@ -187,14 +194,14 @@ class Installed:
         grids, self.place = levels(self.latent, len(self.unet.config.block_out_channels)), place
         self.views = {gh*gw: _view(self, (gh, gw), *place[1:]) for gh, gw in grids if gh*gw >= len(self.layout)}
 
-    def make(self, source, lora=1.):
-        "Tokens, keys and values of these pictures: made once for the very same tensor, unwritten since; never kept while gradients are on."
-        version = None if torch.is_grad_enabled() or source.is_inference() else (source._version, lora)
-        if version is None: self.kept.clear()
-        for made in self.kept:
+    def once(self, make, source, lora=1.):
+        "make(self, source, version): once for the very same tensor, unwritten since; never kept while gradients are on."
+        version, kept = None if torch.is_grad_enabled() or source.is_inference() else (source._version, lora), self.kept.setdefault(make, [])
+        if version is None: kept.clear()
+        for made in kept:
             if made.source is source and made.version == version: return made
-        with _lora(self.unet, lora): made = _make(self, source, version)
-        if version is not None: self.kept = [made, *self.kept[:1]]                       # two: a guider may run the halves apart
+        with _lora(self.unet, lora): made = make(self, source, version)
+        if version is not None: kept[:] = [made, *kept[:1]]                              # two: a guider may run the halves apart
         return made
 
     @property
@@ -245,6 +252,15 @@ def _make(
     ip, weights = tokens[:, now.order.to(tokens.device)], now.weights.to(tokens.device)
     return Made(source, version, tokens, off, [layer.project(ip, weights, off if now.drop else None) for layer in now.members])
 
+def _say(
+    now,      # Installed
+    source,   # the text's embedding [b t c]
+    version,  # when to make it anew, or None
+)->Said:
+    "Every layer's keys and values of the text, where the layer is plain and gets the text as it is."
+    changed = version is None or getattr(now.unet, 'text_encoder_hid_proj', None) is not None
+    return Said(source, version, [None if changed else layer.read(source) for layer in now.members])
+
 # %% ../nbs/02_processors.ipynb #c033
 class Projected(MultiIPAdapterImageProjection):
     "Stands where the U-Net has the adapter's projection, and hands out the tokens that are already there."
@@ -264,10 +280,14 @@ def _enter(attn, x, temb):
     if x.ndim == 4: x = rearrange(x, 'b c gh gw -> b (gh gw) c')
     return x if attn.group_norm is None else rearrange(attn.group_norm(rearrange(x, 'b n c -> b c n')), 'b c n -> b n c')
 
-def _project(attn, x, text):
-    "Queries of the picture [b h n d], keys and values of the text [b h t d]."
+def _heads(attn, *projected):
+    "[b n h*d] -> [b h n d], each."
+    return [rearrange(y, 'b n (h d) -> b h n d', h=attn.heads) for y in projected]
+
+def _read(attn, text):
+    "Keys and values of the text [b h t d]."
     if attn.norm_cross: text = attn.norm_encoder_hidden_states(text)
-    return [rearrange(y, 'b n (h d) -> b h n d', h=attn.heads) for y in (attn.to_q(x), attn.to_k(text), attn.to_v(text))]
+    return KV(*_heads(attn, attn.to_k(text), attn.to_v(text)))
 
 def _mask(attn, mask, text):
     "The text's attention mask, if there is one [b h 1 t]."
@@ -312,12 +332,13 @@ class SubjectAttention(nn.Module):
         super().__init__()
         self.now, self.name, self.heads, self.chosen = now, name, now.unet.get_submodule(name).heads, name in now.layers
         self.to_k_ip, self.to_v_ip, self.num_tokens = old.to_k_ip, old.to_v_ip, old.num_tokens    # borrowed, under their old names
-        self.on, self.refs = False, None                                                          # set by `see` before each call
+        self.on, self.refs, self.text = False, None, None                                         # set by `see` before each call
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, scale=1.):
         "diffusers' processor signature; `scale` is LoRA's and not used here."
         text = encoder_hidden_states[0]
-        q, k, v = _project(attn, _enter(attn, hidden_states, temb), text)
+        q, = _heads(attn, attn.to_q(_enter(attn, hidden_states, temb)))
+        k, v = _read(attn, text) if self.text is None else self.text
         z_text = scaled_dot_product_attention(q, k, v, attn_mask=_mask(attn, attention_mask, text))      # Eq. 2
         z_image = self.image(q, self.refs) if self.on else None
         if self.now.tap is not None and (look := _look(self, q, k, z_text, z_image)): self.now.tap(look)
@@ -329,6 +350,11 @@ class SubjectAttention(nn.Module):
         if self.now.fused: return scaled_dot_product_attention(q, refs.k, refs.v, attn_mask=view.bias.to(q.dtype))
         z = self.now.draw(q, refs, view.cover)
         return z.masked_fill(rearrange(self.now.off, 'b -> b 1 1 1'), 0) if self.now.drop else z
+
+    def read(self, text):
+        "Keys and values of the text [b h t d]; None where a LoRA or another wrapper may change the projection from step to step."
+        attn = self.now.unet.get_submodule(self.name)
+        return _read(attn, text) if type(attn.to_k) is type(attn.to_v) is nn.Linear else None
 
     def project(self, ip, weights, off):
         "Keys and values of all subjects in paint order, V times the subject's scale [b s h r d]; `fused` has them in one row [b h s*r+1, padded, d]."

@@ -6,11 +6,12 @@ import random
 
 import pytest
 import torch
-from conftest import picture, run
+from peft import LoraConfig
+from conftest import picture, run, tiny
 
 from anyms.attend import KV, VARIANTS, crop_merge, contributions, fused, fused_bias, fused_keys, fused_mask, get_variant, quickest
 from anyms.layout import Layout, Subject
-from anyms.processors import Projected, find_processors, installed
+from anyms.processors import Projected, SubjectAttention, find_processors, installed
 
 SIZES = [(16, 16), (16, 24), (24, 16), (12, 20)]                     # latents; the last one's coarse levels do not halve
 
@@ -138,6 +139,48 @@ def test_the_pictures_are_projected_once_per_run(either):
             run(either, PAIR.images, steps=3)
         assert len(calls) == 3 + 2
     finally: hook.remove()
+
+
+def test_the_text_is_read_once_per_run(either):
+    "Keys and values of the text too; diffusers makes them at every step, and both draw the same."
+    unet, calls = either.unet, []
+    layers = [unet.get_submodule(name) for name in find_processors(unet)]
+    hooks = [m.register_forward_hook(lambda *_: calls.append(1)) for attn in layers for m in (attn.to_k, attn.to_v)]
+    try:
+        with installed(unet, PAIR):
+            first = run(either, PAIR.images, steps=3)
+            assert len(calls) == len(hooks)
+            other = run(either, PAIR.images, steps=3, prompt="a hat")
+            assert len(calls) == 2*len(hooks) and not torch.equal(first, other)
+    finally:
+        for hook in hooks: hook.remove()
+
+
+@torch.no_grad()
+def test_the_text_is_never_stale():
+    "The same tensor written to; and a LoRA in the text's projections, whose weight changes between two steps."
+    unet, g = tiny("sdxl", plus=False).unet, torch.Generator().manual_seed(0)
+    text, embeds = (torch.randn(1, *s, generator=g) for s in ((7, unet.config.cross_attention_dim), (2, 24)))
+    added = dict(image_embeds=[embeds], text_embeds=torch.zeros(1, 32), time_ids=torch.ones(1, 6))
+    step = lambda: unet(torch.ones(1, 4, 16, 16), 500, text, added_cond_kwargs=added).sample
+    with installed(unet, PAIR):
+        first = step()
+        text.mul_(-1)
+        assert not torch.equal(step(), first)
+        text.mul_(-1)
+        assert torch.equal(step(), first)
+        layers = [p for p in unet.attn_processors.values() if isinstance(p, SubjectAttention)]
+        assert all(isinstance(layer.text, KV) for layer in layers)
+        with torch.enable_grad(): step()
+        assert all(layer.text is None for layer in layers)                      # every layer reads for itself, and gradients pass
+    unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_k", "to_v"]), adapter_name="style")
+    with installed(unet, PAIR):
+        unet.set_adapters("style", 1.)
+        strong = step()
+        unet.set_adapters("style", .2)
+        weak = step()
+    assert not torch.equal(strong, weak)
+    with installed(unet, PAIR): assert torch.equal(step(), weak)
 
 
 def test_the_projection_comes_back(either):

@@ -217,6 +217,24 @@ def test_lessons_are_single_training_drawings():
         pick, hue, pixels = train.seen_references(16, step)
         assert {world.sprites()[k].split for k in pick.tolist()} == {'train'} and pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
 
+@torch.no_grad()
+def test_the_named_size_does_not_give_a_close_up_away(pipe):
+    "Training names sizes drawn apart from the real ones; without `told` the real one is named, as the pipeline does."
+    heard = []
+    hook = pipe.unet.register_forward_pre_hook(lambda net, args, kw: heard.append(kw["added_cond_kwargs"]["time_ids"]), with_kwargs=True)
+    torch.manual_seed(0)
+    try:
+        for side in train.CLOSE[:2]:
+            x = torch.rand(30, 3, side, side)
+            train.velocity_loss(pipe, x, [""]*30)
+            train.predict(pipe, train.latents(pipe, x[:2]), torch.tensor([500]*2), [""]*2)
+    finally: hook.remove()
+    for told, real, side in zip(heard[::2], heard[1::2], train.CLOSE):
+        assert set(told[:, 0].tolist()) == {32., 48., 64.} and torch.equal(told[:, :2], told[:, 4:]) and not told[:, 2:4].any()
+        assert real.tolist() == [[side, side, 0, 0, side, side]]*2
+    assert all(a.sprite.shape[1] == 1 for a in (train.close_ups(0, 4, (side, side), 4)[0] for side in train.CLOSE))
+
+
 def test_close_ups_fill_the_frame_and_name_nothing():
     "One training drawing, most of the picture wide or high, and a caption without its noun."
     for step in range(4):

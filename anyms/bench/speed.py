@@ -272,14 +272,15 @@ def predict_bytes(
     latent,    # (h, w)
     subjects,  # n
     rows=2,    # batch: 2 with guidance
+    words=77,  # tokens of the prompt, t
 )->int:        # bytes kept during a run of `fused`
-    "Keys, values, tokens and masks: the memory model."
+    "Keys and values of pictures and text, tokens and masks: the memory model."
     found = find_processors(unet)
     r, weight = next(iter(found.values())).num_tokens[0], next(iter(found.values())).to_k_ip[0].weight
     length = (subjects*r//8 + 1)*8
     channels = sum(p.to_k_ip[0].out_features for p in found.values())
     places = sum(gh*gw for gh, gw in levels(latent, len(unet.config.block_out_channels)))
-    return weight.element_size()*(2*rows*length*channels + rows*subjects*r*weight.shape[1] + length*places) + subjects*places
+    return weight.element_size()*(2*rows*(length + words)*channels + rows*subjects*r*weight.shape[1] + length*places) + subjects*places
 
 @torch.no_grad()
 def measure_bytes(
@@ -293,7 +294,7 @@ def measure_bytes(
         before = torch.cuda.memory_allocated() if stage.device.type == "cuda" else None
         _make_ready(stage)
         if before is not None: return torch.cuda.memory_allocated() - before
-        kept = [now.made.tokens, *(x for refs in now.made.refs for x in refs), *(x for view in now.views.values() for x in (view.cover, view.bias))]
+        kept = [now.made.tokens, *(x for kv in now.made.refs + [layer.text for layer in now.members] for x in kv), *(x for view in now.views.values() for x in (view.cover, view.bias))]
         return sum(x.nbytes for x in kept)
 
 # %% ../../nbs/bench/00_speed.ipynb #c035
