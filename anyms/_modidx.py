@@ -606,7 +606,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.timed': ('stickers/train.html#timed', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.timesteps': ('stickers/train.html#timesteps', 'anyms/stickers/train.py'),
-                                      'anyms.stickers.train.told_sizes': ('stickers/train.html#told_sizes', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.train': ('stickers/train.html#train', 'anyms/stickers/train.py'),
                                       'anyms.stickers.train.train_decoder': ( 'stickers/train.html#train_decoder',
                                                                               'anyms/stickers/train.py'),

@@ -217,22 +217,23 @@ def test_lessons_are_single_training_drawings():
         pick, hue, pixels = train.seen_references(16, step)
         assert {world.sprites()[k].split for k in pick.tolist()} == {'train'} and pixels.shape == (16, 3, model.REFERENCE, model.REFERENCE)
 
+@EMBEDDED
 @torch.no_grad()
-def test_the_named_size_does_not_give_a_close_up_away(pipe):
-    "Training names sizes drawn apart from the real ones; without `told` the real one is named, as the pipeline does."
-    heard = []
-    hook = pipe.unet.register_forward_pre_hook(lambda net, args, kw: heard.append(kw["added_cond_kwargs"]["time_ids"]), with_kwargs=True)
-    torch.manual_seed(0)
+def test_close_ups_go_under_the_size_that_a_pipeline_names():
+    "What close-ups teach is called upon by plain diffusers, whatever size is drawn; scenes have a name of their own."
+    pipe, heard = model.load(), []
+    hook = pipe.unet.register_forward_pre_hook(lambda net, args, kw: heard.append(kw["added_cond_kwargs"]["time_ids"].unique(dim=0).tolist()), with_kwargs=True)
+    look = torch.zeros(2, 1, *train.look(pipe, torch.zeros(1, 3, model.REFERENCE, model.REFERENCE)).shape[1:])
     try:
-        for side in train.CLOSE[:2]:
-            x = torch.rand(30, 3, side, side)
-            train.velocity_loss(pipe, x, [""]*30)
-            train.predict(pipe, train.latents(pipe, x[:2]), torch.tensor([500]*2), [""]*2)
+        for size in (train.SCENE, train.CLOSE_UP): train.velocity_loss(pipe, torch.rand(2, 3, 32, 32), ["", "a fox"], size=size)
+        pipe("a fox", ip_adapter_image_embeds=[look], num_inference_steps=1)
     finally: hook.remove()
-    for told, real, side in zip(heard[::2], heard[1::2], train.CLOSE):
-        assert set(told[:, 0].tolist()) == {32., 48., 64.} and torch.equal(told[:, :2], told[:, 4:]) and not told[:, 2:4].any()
-        assert real.tolist() == [[side, side, 0, 0, side, side]]*2
-    assert all(a.sprite.shape[1] == 1 for a in (train.close_ups(0, 4, (side, side), 4)[0] for side in train.CLOSE))
+    scene, close, drawn = heard
+    assert close == drawn != scene
+    z, t = torch.randn(1, 12, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([700])
+    same, other = (train.predict(pipe, z, t, ["a fox on the beach"], look[1:], size) for size in (96, train.SCENE))
+    mine = train.predict(pipe, z, t, ["a fox on the beach"], look[1:], train.CLOSE_UP)
+    assert (same - mine).abs().max() < 1e-2 < (other - mine).abs().max()
 
 
 def test_close_ups_fill_the_frame_and_name_nothing():
