@@ -348,7 +348,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'anyms.processors.Projected': ('processors.html#projected', 'anyms/processors.py'),
                                   'anyms.processors.Projected.__init__': ('processors.html#projected.__init__', 'anyms/processors.py'),
                                   'anyms.processors.Projected.forward': ('processors.html#projected.forward', 'anyms/processors.py'),
-                                  'anyms.processors.Said': ('processors.html#said', 'anyms/processors.py'),
                                   'anyms.processors.SubjectAttention': ('processors.html#subjectattention', 'anyms/processors.py'),
                                   'anyms.processors.SubjectAttention.__call__': ( 'processors.html#subjectattention.__call__',
                                                                                   'anyms/processors.py'),

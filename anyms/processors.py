@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EVER', 'AdapterError', 'find_processors', 'adapter_tokens', 'choose_layers', 'step_window', 'unconditional',
-           'null_embedding', 'View', 'Said', 'Made', 'Installed', 'Projected', 'SubjectAttention', 'installed']
+           'null_embedding', 'View', 'Made', 'Installed', 'Projected', 'SubjectAttention', 'installed']
 
 # %% ../nbs/02_processors.ipynb #c005
 import inspect, math, re
@@ -133,17 +133,9 @@ class View(NamedTuple):
     cover:Tensor  # tokens of each subject, in paint order [s n], bool
     bias:Tensor   # what `fused` adds to its scores [n s*r+1, padded], or None for other variants
 
-class Said(NamedTuple):
-    "What is made of one prompt, once."
-    source:Tensor   # its embedding, as the pipeline hands it over [b t c]
-    version:tuple   # how often that tensor has been written to; None: not to be kept
-    text:list       # keys and values per layer [b h t d]; None where the layer has to make them at every step
-
 class Made(NamedTuple):
     "What is made of one set of reference pictures, once."
-    source:Tensor   # their embeddings, as the pipeline hands them over [b s ...]
-    version:tuple   # how often that tensor has been written to, and the weight of a LoRA; None: not to be kept
-    tokens:Tensor   # the adapter's projection of it [b s r c]
+    tokens:Tensor   # the adapter's projection of their embeddings [b s r c]
     off:Tensor      # rows without pictures [b], bool
     refs:list       # keys and values per layer
 
@@ -183,9 +175,9 @@ class Installed:
         self.latent, self.tap = tuple(call['sample'].shape[-2:]), getattr(unet, 'anyms_tap', None)
         self.settle((self.latent, call['sample'].device, call['sample'].dtype))
         made = self.once(_make, source, (call.get('cross_attention_kwargs') or {}).get('scale', 1.))
-        said = self.once(_say, call['encoder_hidden_states'])
+        texts = self.once(_say, call['encoder_hidden_states'])
         on = len(self.steps) >= EVER or self.step in self.steps
-        for layer, refs, text in zip(self.members, made.refs, said.text): layer.refs, layer.text, layer.on = refs, text, on and layer.chosen
+        for layer, refs, text in zip(self.members, made.refs, texts): layer.refs, layer.text, layer.on = refs, text, on and layer.chosen
         self.made = made
 
     def settle(self, place):
@@ -195,13 +187,13 @@ class Installed:
         self.views = {gh*gw: _view(self, (gh, gw), *place[1:]) for gh, gw in grids if gh*gw >= len(self.layout)}
 
     def once(self, make, source, lora=1.):
-        "make(self, source, version): once for the very same tensor, unwritten since; never kept while gradients are on."
+        "make(self, source): once for the very same tensor, unwritten since, at the same weight of a LoRA; never kept while gradients are on."
         version, kept = None if torch.is_grad_enabled() or source.is_inference() else (source._version, lora), self.kept.setdefault(make, [])
         if version is None: kept.clear()
-        for made in kept:
-            if made.source is source and made.version == version: return made
-        with _lora(self.unet, lora): made = make(self, source, version)
-        if version is not None: kept[:] = [made, *kept[:1]]                              # two: a guider may run the halves apart
+        for of, then, made in kept:
+            if of is source and then == version: return made
+        with _lora(self.unet, lora): made = make(self, source)
+        if version is not None: kept[:] = [(source, version, made), *kept[:1]]                              # two: a guider may run the halves apart
         return made
 
     @property
@@ -241,7 +233,6 @@ def _lora(unet, weight):
 def _make(
     now,      # Installed
     source,   # the pictures' embeddings [b s ...]
-    version,  # when to make it anew, or None
 )->Made:
     "Project pictures to tokens, and tokens to every layer's keys and values."
     if hasattr(unet := now.unet, '_hf_hook'): unet._hf_hook.pre_forward(unet)            # accelerate's offloading: bring the weights first
@@ -250,16 +241,15 @@ def _make(
         raise AdapterError(f"The adapter's projection made {tokens.shape[2]} tokens of a picture and its layers expect {now.tokens}; load projection and layers from one adapter file.")
     off = unconditional(source, now.null)
     ip, weights = tokens[:, now.order.to(tokens.device)], now.weights.to(tokens.device)
-    return Made(source, version, tokens, off, [layer.project(ip, weights, off if now.drop else None) for layer in now.members])
+    return Made(tokens, off, [layer.project(ip, weights, off if now.drop else None) for layer in now.members])
 
 def _say(
     now,      # Installed
     source,   # the text's embedding [b t c]
-    version,  # when to make it anew, or None
-)->Said:
+)->list:      # keys and values per layer [b h t d]; None where the layer has to make them at every step
     "Every layer's keys and values of the text, where the layer is plain and gets the text as it is."
-    changed = version is None or getattr(now.unet, 'text_encoder_hid_proj', None) is not None
-    return Said(source, version, [None if changed else layer.read(source) for layer in now.members])
+    itself = torch.is_grad_enabled() or getattr(now.unet, 'text_encoder_hid_proj', None) is not None
+    return [None if itself else layer.read(source) for layer in now.members]
 
 # %% ../nbs/02_processors.ipynb #c033
 class Projected(MultiIPAdapterImageProjection):
