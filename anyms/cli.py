@@ -295,12 +295,12 @@ def docs(
 def bench(
     what: Annotated[str, typer.Argument(help="speed: seconds a step, memory and slope per subject, beside diffusers' own.")],
     quick: Annotated[bool, typer.Option("--quick", help="The tiny net, some seconds: shows that everything runs.")] = False,
-    net: Annotated[str, typer.Option(help="sdxl, sd15 or tiny; random weights, the published shapes.")] = "sdxl",
+    net: Annotated[str, typer.Option(help="sdxl, sd15 or tiny: random weights, the published shapes; stickers: only pictures by the embedded model.")] = "sdxl",
     adapter: Annotated[str, typer.Option(help="plain (4 tokens a subject) or plus (16).")] = "plain",
     size: Annotated[Optional[int], typer.Option(help="Side in pixels, a multiple of 64; default: 1024 on a GPU, else 512.")] = None,
     rounds: Annotated[int, typer.Option(help="Repetitions, in turns.")] = 3,
     device: Device = None,
-    compiled: Annotated[bool, typer.Option("--compiled", help="On a GPU: also a compiled U-Net.")] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Also with torch.compile: on a GPU a whole run, else the embedded model's pictures.")] = False,
     out: Out = Path("anyms-bench"),
 ):
     "Measure how fast the variants are on this machine."

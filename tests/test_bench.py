@@ -120,6 +120,16 @@ def test_everything_in_seconds(tmp_path, monkeypatch):
     assert (memory.predicted == memory.measured).all() and told
 
 
+def test_only_pictures_of_the_embedded_model(tmp_path, monkeypatch):
+    compiler, compiled = torch.compile, []
+    monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or compiler(net, backend="eager"))
+    out = bench(tmp_path/"b", quick=True, net="stickers", compiled=True, echo=lambda line: None)
+    table = pd.read_csv(out/"picture.csv")
+    assert sorted(p.name for p in out.iterdir()) == ["about.json", "picture.csv"] and json.loads((out/"about.json").read_text())["net"] == "stickers"
+    assert list(zip(table.net, table.way)) == [("eager", "text_only"), ("eager", "fused"), ("compiled", "text_only"), ("compiled", "fused")]
+    assert len(compiled) == 1 and (table.pipeline <= table.wall).all()
+
+
 BAD = [
     (lambda: random_unet("flux"), r"net='flux' is not known; use 'sdxl' or 'sd15' or 'tiny'"),
     (lambda: random_unet(adapter="faceid"), r"adapter='faceid' is not known; use 'plain' or 'plus'"),

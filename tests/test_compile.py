@@ -1,11 +1,16 @@
 "torch.compile: one graph, no break, nothing compiled anew for another step, scale, seed or layout (counted by dynamo itself)."
+import shutil
+
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
 from anyms.bench.speed import Stage, random_unet
 from anyms.layout import Layout, Subject
+from anyms.pipeline import generate, load
 from anyms.processors import AdapterError, installed
+from anyms.stickers.world import sprite
 
 A = Layout([Subject("fox", box=(0, .25, .75, 1)), Subject("hat", box=(.5, 0, 1, .5), priority=1)])
 B = Layout([Subject("cat", box=(0, 0, .5, .5), priority=2, scale=.3), Subject("sea", box=(.25, .25, 1, 1), scale=1.7)])
@@ -95,3 +100,16 @@ def test_watching_a_compiled_unet(unet, graphs):
     try: assert torch.allclose(denoise(net, unet, A), want, atol=1e-6)
     finally: del unet.anyms_tap
     assert len(looks) == 3*4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+def test_a_real_compiler_draws_the_same_picture():
+    torch._dynamo.reset()
+    pipe = load("stickers", device="cpu")
+    layout = Layout([Subject("fox", sprite("fox"), (.05, .4, .55, .95)), Subject("crown", sprite("crown"), (.15, .1, .45, .4), priority=1)])
+    draw = lambda: np.asarray(generate(pipe, "a fox and a crown on the beach", layout, steps=4, progress=False).image, int)
+    plain = draw()
+    pipe.unet = torch.compile(pipe.unet)
+    assert abs(draw() - plain).max() <= 1
+    torch._dynamo.reset()

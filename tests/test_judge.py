@@ -413,3 +413,15 @@ def test_many_noises_of_the_same_boxes(judge, painter):
     assert (table.noises == 3).all() and len(table) == 2*sum(len(t["boxes"]) for t in truth)
     assert sorted({s for v, p, s in painter.calls if p == truth[1]["prompt"]}) == [1, 3, 5]      # a noise of its own for every layout and round
     assert table[table.variant == "full"].stands.mean() > .7 and table[table.variant == "text_only"].stands.max() == 0
+
+def test_the_verdict_is_summaries_and_pairs(judge, painter):
+    variants = ("full", "masked", "crop_merge")
+    rows, top = evaluate(painter.pipe, variants, truth=painter.layouts, judge=judge), J.ceiling(judge, painter.layouts)
+    told = J.verdict(rows, top)
+    of = lambda kind, variant: told[(told["set"] == kind) & (told.variant == variant)].set_index("figure")
+    assert set(told[told["set"] == "all"].variant) == set(told[told["set"] == "apart"].variant) == set(variants)
+    same = lambda a, b: pd.testing.assert_frame_equal(a[["value", "low", "high"]], b.set_index("figure")[["value", "low", "high"]])
+    same(of("difference", "crop_merge - full"), J.difference(rows, "crop_merge", "full"))
+    same(of("difference", "crop_merge - masked, overlapping"), J.difference(rows[rows.overlapping], "crop_merge", "masked"))
+    assert set(told[told["set"] == "difference"].variant) == {f"crop_merge - {o}{where}" for o in ("full", "masked") for where in ("", ", disjoint", ", overlapping")}
+    assert of("all", "full").ceiling.notna().all() and len(told[told["set"] == "apart"]) == 2*len(told[told["set"] == "all"])

@@ -42,7 +42,7 @@ def test_tables_are_whole():
     "Every Markdown table of the card has as many cells in each row as in its head."
     rows = [line for line in model_card().splitlines() if line.startswith("|")]
     heads = [i for i, row in enumerate(rows) if set(row) <= set("| -")]
-    assert len(heads) == 7
+    assert len(heads) == 8
     for start, stop in zip(heads, [*[h-1 for h in heads[1:]], len(rows)]):
         assert len({row.count(" | ") for row in rows[start-1:stop]}) == 1
 

@@ -194,3 +194,16 @@ def test_listen_draws_each_scene_twice_from_one_noise(monkeypatch):
     assert sorted(s for s, *_ in calls) == [0, 0, 1, 1, 2, 2] and {v for _, _, v, _ in calls} == {"text_only"} and all(kw == dict(steps=4) for *_, kw in calls)
     assert set(rows.said) == {"told", "plain", "true scene"} and not rows[rows.said != "true scene"].holds.any() and rows[rows.said == "true scene"].holds.any()
     assert rows.groupby("said").size().nunique() == 1
+
+@EMBEDDED
+def test_the_roll_call_of_true_scenes_and_of_empty_pictures(monkeypatch):
+    from PIL import Image
+    asked = []
+    monkeypatch.setattr(L, "draw_told", lambda pipe, sentence, seed, **kw: asked.append((sentence, seed, kw)) or Image.new("RGB", (64, 64), "white"))
+    rows = L.roll_call(None, load_judge(), n=8, counts=(1, 3), steps=4)
+    assert [seed for _, seed, _ in asked] == [*range(8)]*2 and all(kw == dict(steps=4) for *_, kw in asked)
+    assert rows.groupby(["said", "stickers"]).size().to_dict() == {(said, k): 8*k for said in ("drawn", "true scene") for k in (1, 3)}
+    for (k, sentence, word) in ((k, asked[i+8*(k == 3)][0], w) for k in (1, 3) for i, w in rows[(rows.stickers == k) & (rows.said == "drawn")][["picture", "word"]].values):
+        assert word in sentence
+    seen = rows.groupby("said").holds.mean()
+    assert seen["drawn"] < .05 and seen["true scene"] > .8

@@ -12,6 +12,7 @@ import json, os, platform, time
 from contextlib import contextmanager, nullcontext
 from datetime import date
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -322,18 +323,19 @@ def time_watching(
 def time_picture(
     steps=20,
     rounds=5,
-)->pd.DataFrame:  # round, way, wall, cpu [seconds a picture], of which pipeline [seconds]
+    compiled=False,  # also with the U-Net compiled (needs a C++ compiler, and minutes once)
+)->pd.DataFrame:     # round, net ("eager", "compiled"), way, wall, cpu [seconds a picture], of which pipeline [seconds]
     "Pictures of three subjects by the embedded model, interleaved with the prompt alone."
     from anyms.pipeline import generate, load
     from anyms.stickers.world import sprite
     pipe, rows = load("stickers", device="cpu"), []
     boxes = dict(fox=(.05, .4, .55, .95), crown=(.15, .1, .45, .4), balloon=(.6, .1, .95, .75))
     layout = Layout([Subject(name, sprite(name, "noto"), box) for name, box in boxes.items()])
-    for i in range(-1, rounds):
-        for variant in ("text_only", "fused"):
-            done = []
-            clock = timed(lambda: done.append(generate(pipe, "a fox, a crown and a balloon on the beach", layout, variant, steps=steps if i >= 0 else 2, progress=False)), pipe.device)
-            if i >= 0: rows.append(dict(round=i, way=variant, **clock, pipeline=done[0].seconds))
+    nets = dict(eager=pipe.unet, **(dict(compiled=torch.compile(pipe.unet)) if compiled else {}))
+    for i, net, variant in product(range(-1, rounds), nets, ("text_only", "fused")):     # the first round, of two steps, warms up and compiles
+        pipe.unet, done = nets[net], []
+        clock = timed(lambda: done.append(generate(pipe, "a fox, a crown and a balloon on the beach", layout, variant, steps=steps if i >= 0 else 2, progress=False)), pipe.device)
+        if i >= 0: rows.append(dict(round=i, net=net, way=variant, **clock, pipeline=done[0].seconds))
     return pd.DataFrame(rows)
 
 def profile_picture(
@@ -389,7 +391,7 @@ def time_run(
         row = timed(run, stage.device)
     return dict(way=name, subjects=subjects, steps=steps, **row, peak=torch.cuda.max_memory_allocated() if stage.device.type == "cuda" else None)
 
-# %% ../../nbs/bench/00_speed.ipynb #c047
+# %% ../../nbs/bench/00_speed.ipynb #c049
 def about(
     device="cpu",
 )->dict:  # what a figure of speed is worth nothing without
@@ -399,42 +401,47 @@ def about(
     return dict(date=date.today().isoformat(), cpu=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(), load=[round(v, 1) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None,
                 gpu=gpu, python=platform.python_version(), anyms=__version__, **{p: version(p) for p in ("torch", "diffusers")})
 
-# %% ../../nbs/bench/00_speed.ipynb #c048
+# %% ../../nbs/bench/00_speed.ipynb #c050
 def bench(
     out="bench-speed",                # folder for the tables
     quick=False,                      # the tiny net, a few seconds: shows that everything runs
-    net="sdxl",                       # "sdxl", "sd15" or "tiny"
+    net="sdxl",                       # "sdxl", "sd15", "tiny"; "stickers": nothing but whole pictures by the embedded model, on the CPU
     adapter="plain",                  # "plain" (4 tokens a subject) or "plus" (16)
     size=None,                        # pixels, a multiple of 64; None: 1024 on a GPU, 512 on a CPU
     subjects=(1, 2, 3, 5, 7, 12, 20),
     rounds=3,
     device=None,                      # default: a GPU where there is one
     dtype=None,                       # "float32", "bfloat16"; None: bfloat16 where the processor has arithmetic for it
-    compiled=False,                   # on a GPU: also a whole run of the compiled U-Net
+    compiled=False,                   # also compiled: on a GPU a whole run, on a CPU the embedded model's pictures
     echo=print,                       # told about every measurement
 )->Path:                              # the folder; ValueError for bad input
     "Measure steps, layers, memory, watching and whole pictures, and write steps.csv, layers.csv, ..., about.json."
-    out, net = Path(out), "tiny" if quick else net
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    out, device = Path(out), torch.device("cpu" if net == "stickers" else device or ("cuda" if torch.cuda.is_available() else "cpu"))
     subjects, rounds = ((1, 3), 1) if quick else (tuple(subjects), rounds)
+    keep = lambda name, table: (table.to_csv(out/f"{name}.csv", index=False), echo(f"{name}.csv: {len(table)} rows"))
+    pictures = lambda: keep("picture", time_picture(2 if quick else 20, rounds, compiled))
+    if net == "stickers": _noted(out, dict(net=net, weights="the package's"), device); pictures(); return out
+    net = "tiny" if quick else net
     latent = _latent(64 if quick or net == "tiny" else size or (1024 if device.type == "cuda" else 512))
     unet = random_unet(net, adapter, device, _number_format(dtype, device, net))
-    out.mkdir(parents=True, exist_ok=True)
-    facts = dict(net=net, adapter=adapter, weights="random", size=[8*v for v in latent], dtype=str(unet.dtype).removeprefix("torch."), batch=2, **about(device))
-    (out/"about.json").write_text(json.dumps(facts, indent=1) + "\n", "utf8")
-    keep = lambda name, table: (table.to_csv(out/f"{name}.csv", index=False), echo(f"{name}.csv: {len(table)} rows"))
+    _noted(out, dict(net=net, adapter=adapter, weights="random", size=[8*v for v in latent], dtype=str(unet.dtype).removeprefix("torch."), batch=2), device)
     memory = [dict(subjects=n, predicted=predict_bytes(unet, latent, n), measured=measure_bytes(unet, latent, n)) for n in subjects]
     keep("memory", pd.DataFrame(memory))
     keep("layers", time_layers(unet, latent, subjects, rounds=rounds))
     keep("making", time_making(unet, latent, subjects, rounds))
     keep("watching", time_watching(unet, latent, subjects[-1] if quick else 7, rounds=rounds))
-    if device.type == "cpu": keep("picture", time_picture(2 if quick else 20, rounds))
+    if device.type == "cpu": pictures()
     else: keep("runs", pd.DataFrame(_runs(unet, latent, compiled)))
     ways = ("text", "masks", *(("masks_shipped",) if device.type == "cuda" else ()), "fused")
     keep("steps", time_steps(unet, latent, subjects, ways, rounds, warm=quick or device.type == "cuda", report=lambda row: echo(_told(row))))
     return out
 
-# %% ../../nbs/bench/00_speed.ipynb #c049
+# %% ../../nbs/bench/00_speed.ipynb #c051
+def _noted(out, what, device):
+    "What was measured, and where, beside the tables to come."
+    out.mkdir(parents=True, exist_ok=True)
+    (out/"about.json").write_text(json.dumps(what | about(device), indent=1) + "\n", "utf8")
+
 def _latent(size):
     "Latent size of a square picture."
     if not isinstance(size, int) or size < 64 or size % 64: raise ValueError(f"size={size!r} must be a multiple of 64 pixels, from 64 up.")
@@ -453,7 +460,7 @@ def _runs(unet, latent, compiled):
     nets = [("eager", None)] + ([("compiled", torch.compile(unet, mode="max-autotune-no-cudagraphs"))] if compiled else [])
     return [dict(net=label, **time_run(unet, latent, n, name=name, net=net)) for label, net in nets for name, n in (("text", 5), ("fused", 5), ("fused", 7), ("masks", 5))]
 
-# %% ../../nbs/bench/00_speed.ipynb #c051
+# %% ../../nbs/bench/00_speed.ipynb #c053
 def ratios(
     steps,        # from `time_steps`
     clock="cpu",  # "cpu" or "wall"
@@ -477,7 +484,7 @@ def slope(
     n = x.index.to_numpy() - mean
     return float((n*(x.to_numpy() - x.mean())).sum()/(n*n).sum()/step)
 
-# %% ../../nbs/bench/00_speed.ipynb #c052
+# %% ../../nbs/bench/00_speed.ipynb #c054
 def speed_figure(
     layers,        # from `time_layers`
     step=None,     # seconds of a text-only step: the axis becomes a share of it

@@ -42,7 +42,7 @@ def stages(
 def _judged(folder, name):
     "One of the judge's tables beside the weights."
     file = Path(folder)/f'{name}.csv'
-    if not file.exists(): raise FileNotFoundError(f"folder={str(folder)!r} holds no {name}.csv; judge these weights first, as nbs/stickers/{'05_language' if name == 'language' else '03_judge'}.ipynb does")
+    if not file.exists(): raise FileNotFoundError(f"folder={str(folder)!r} holds no {name}.csv; judge these weights first, as nbs/stickers/{'05_language' if name in ('language', 'words') else '03_judge'}.ipynb does")
     return pd.read_csv(file)
 
 def _verdict(folder):
@@ -120,13 +120,18 @@ def _curve(points):
 
 def _strangers(folder):
     "Crop-and-merge by what the model has seen of the stickers, two to five subjects."
-    t = _judged(folder, 'kinds').query("variant == 'crop_merge' and subjects == 0 and figure in ('mIoU', 'AP50', 'identity', 'mIoU_any')")
+    t = _judged(folder, 'kinds').query("set == 'all' and variant == 'crop_merge' and subjects == 0 and figure in ('mIoU', 'AP50', 'identity', 'mIoU_any')")
     return _intervals(t).pivot(index='seen', columns='figure', values='said').reindex(list(dict.fromkeys(t.seen))).reset_index()
 
 def _steady(folder):
     "How often something stands in a box, over many noises."
     t = _judged(folder, 'noises').groupby('variant', sort=False)
     return pd.DataFrame(dict(subjects=t.size(), noises=t.noises.max(), stands=t.stands.mean().round(3), least=t.stands.min().round(2), most=t.stands.max().round(2))).reset_index()
+
+def _named(folder):
+    "Share of a plain caption's nouns that are seen, by how many it names."
+    t = _judged(folder, 'words')
+    return t.assign(value=t.value.round(2)).pivot(index='stickers', columns='said', values='value').reset_index()
 
 def _heard(folder):
     "Claims kept: plain caption, caption that says them, true scene."
@@ -136,7 +141,7 @@ def _heard(folder):
 
 # %% ../../nbs/stickers/04_card.ipynb #c034
 def model_card(
-    folder:Path=WEIGHTS,  # weights with training.json and the judge's tables: evaluation.csv, kinds.csv, noises.csv, language.csv
+    folder:Path=WEIGHTS,  # weights with training.json and the judge's tables: evaluation.csv, kinds.csv, noises.csv, words.csv, language.csv
 )->str:                   # Markdown with the header that model hubs read
     "The card of the weights in `folder`, from nothing but the files there and the atlas."
     folder = Path(folder)
@@ -153,8 +158,9 @@ def model_card(
         _markdown(_curve(known['curve'])),
         f"\n## Figures\n\nThe judge's, over {int(_verdict(folder).layouts.max())} held-out layouts of two to four subjects, 95% bootstrap intervals; `ceiling` is what the judge says of the true scenes.\n",
         _markdown(figures(folder).reset_index()),
-        "\nLayouts of two to five subjects, crop-and-merge, by what the training had seen of the stickers:\n", _markdown(_strangers(folder)),
+        "\n300 other layouts, of two to five subjects, crop-and-merge, by what the training had seen of the stickers:\n", _markdown(_strangers(folder)),
         "\nIs it the box or the noise? The same boxes from many noises: `stands` is the share of pictures with something in the box (IoU of at least 0.5), then the least and most steady subject:\n", _markdown(_steady(folder)),
+        "\nText alone: share of a plain caption's nouns that are seen, by how many it names:\n", _markdown(_named(folder)),
         "\nDoes it listen? Share of claims that hold in pictures drawn from text alone: with a caption that names the nouns only, with one that says the claim, and in true scenes:\n", _markdown(_heard(folder)), '',
         LIMITS.format(core=CORE, words=', '.join(nouns()[:CORE]), places=4, phrases=', '.join(p.phrase for p in PLACES[:4]), pixels=pixels)]
     return '\n'.join(parts)

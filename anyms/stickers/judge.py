@@ -8,7 +8,7 @@ __all__ = ['WEIGHTS', 'STRIDE', 'SHORT', 'CROP', 'GALLERY', 'SHAPES', 'STAGES', 
            'Embedder', 'crops', 'identity_batch', 'embedder_loss', 'worn', 'train_detector', 'train_embedder',
            'worst_cover', 'held_out_layouts', 'scenes_of', 'as_layout', 'best_pairs', 'gallery', 'fit', 'Judge',
            'save_judge', 'load_judge', 'verdict_sheet', 'average_precision', 'bootstrap', 'difference', 'summary',
-           'wide', 'ceiling', 'ceilings', 'evaluate', 'evaluate_kinds', 'evaluate_noises']
+           'wide', 'ceiling', 'ceilings', 'evaluate', 'verdict', 'evaluate_kinds', 'evaluate_noises']
 
 # %% ../../nbs/stickers/03_judge.ipynb #c003
 import hashlib, itertools, json, time, zlib
@@ -736,6 +736,16 @@ def evaluate(
     return rows[rows.variant.isin(variants) & rows.layout.isin({t['id'] for t in truth})].reset_index(drop=True)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c076
+def verdict(
+    rows:pd.DataFrame,  # from `evaluate`, crop-and-merge among the variants
+    top:pd.DataFrame,   # from `ceiling`, the same layouts
+)->pd.DataFrame:        # rows of `summary` and `difference`; `set` is 'all', 'apart' (`overlapping` says which) or 'difference'
+    "All that is reported of an evaluation: each variant, disjoint and overlapping layouts apart, and crop-and-merge minus every other, paired."
+    others = [v for v in rows.variant.unique() if v != 'crop_merge']
+    minus = lambda r, o, where='': difference(r, 'crop_merge', o).assign(variant=f'crop_merge - {o}{where}', set='difference')
+    pairs = [minus(rows, o) for o in others]+[minus(r, o, f', {name}') for name, r in (('disjoint', rows[~rows.overlapping]), ('overlapping', rows[rows.overlapping])) for o in others]
+    return pd.concat([summary(rows, top).assign(set='all'), summary(rows, top, by=('variant', 'overlapping')).assign(set='apart'), *pairs], ignore_index=True)
+
 def _digest(thing):
     "A short name for weights: changes when any of them changes."
     parts = [thing.detector, thing.embedder] if isinstance(thing, Judge) else [p for p in thing.components.values() if isinstance(p, nn.Module)]
@@ -762,12 +772,12 @@ KINDS = {   # of held-out layouts, by what the model has seen of their stickers
 
 def evaluate_kinds(
     pipe,                        # as for `evaluate`
-    n:int=32,                    # layouts of each kind, of 2 to 5 subjects
-    variants=('full', 'crop_merge'),
+    n:int=100,                   # layouts of each kind, of 2 to 5 subjects
+    variants=('text_only', 'full', 'masked', 'crop_merge'),
     kinds:dict=KINDS,
     **kw,                        # for `evaluate`
 )->pd.DataFrame:                 # rows of `evaluate` with a column `seen`
-    "Layouts of 2 to 5 subjects, apart for stickers seen, drawings never seen, nouns never seen."
+    "Layouts of 2 to 5 subjects: stickers seen, drawings never seen, nouns never seen."
     return pd.concat([evaluate(pipe, variants, truth=held_out_layouts(n, (2, 5), **which), **kw).assign(seen=name) for name, which in kinds.items()], ignore_index=True)
 
 def evaluate_noises(
