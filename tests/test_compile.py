@@ -104,12 +104,10 @@ def test_watching_a_compiled_unet(unet, graphs):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
-def test_a_real_compiler_draws_the_same_picture():
-    torch._dynamo.reset()
+def test_a_real_compiler_draws_the_same_picture(graphs):                                        # for its resets before and after
     pipe = load("stickers", device="cpu")
     layout = Layout([Subject("fox", sprite("fox"), (.05, .4, .55, .95)), Subject("crown", sprite("crown"), (.15, .1, .45, .4), priority=1)])
     draw = lambda: np.asarray(generate(pipe, "a fox and a crown on the beach", layout, steps=4, progress=False).image, int)
     plain = draw()
     pipe.unet = torch.compile(pipe.unet)
     assert abs(draw() - plain).max() <= 1
-    torch._dynamo.reset()

@@ -158,7 +158,7 @@ def model_card(
         _markdown(_curve(known['curve'])),
         f"\n## Figures\n\nThe judge's, over {int(_verdict(folder).layouts.max())} held-out layouts of two to four subjects, 95% bootstrap intervals; `ceiling` is what the judge says of the true scenes.\n",
         _markdown(figures(folder).reset_index()),
-        "\n300 other layouts, of two to five subjects, crop-and-merge, by what the training had seen of the stickers:\n", _markdown(_strangers(folder)),
+        f"\n{int(_judged(folder, 'kinds').layouts.max())} other layouts, of two to five subjects, crop-and-merge, by what the training had seen of the stickers:\n", _markdown(_strangers(folder)),
         "\nIs it the box or the noise? The same boxes from many noises: `stands` is the share of pictures with something in the box (IoU of at least 0.5), then the least and most steady subject:\n", _markdown(_steady(folder)),
         "\nText alone: share of a plain caption's nouns that are seen, by how many it names:\n", _markdown(_named(folder)),
         "\nDoes it listen? Share of claims that hold in pictures drawn from text alone: with a caption that names the nouns only, with one that says the claim, and in true scenes:\n", _markdown(_heard(folder)), '',

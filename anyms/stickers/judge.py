@@ -742,8 +742,8 @@ def verdict(
 )->pd.DataFrame:        # rows of `summary` and `difference`; `set` is 'all', 'apart' (`overlapping` says which) or 'difference'
     "All that is reported of an evaluation: each variant, disjoint and overlapping layouts apart, and crop-and-merge minus every other, paired."
     others = [v for v in rows.variant.unique() if v != 'crop_merge']
-    minus = lambda r, o, where='': difference(r, 'crop_merge', o).assign(variant=f'crop_merge - {o}{where}', set='difference')
-    pairs = [minus(rows, o) for o in others]+[minus(r, o, f', {name}') for name, r in (('disjoint', rows[~rows.overlapping]), ('overlapping', rows[rows.overlapping])) for o in others]
+    pairs = [difference(r, 'crop_merge', o).assign(variant=f'crop_merge - {o}{where}', set='difference')
+             for where, r in (('', rows), (', disjoint', rows[~rows.overlapping]), (', overlapping', rows[rows.overlapping])) for o in others]
     return pd.concat([summary(rows, top).assign(set='all'), summary(rows, top, by=('variant', 'overlapping')).assign(set='apart'), *pairs], ignore_index=True)
 
 def _digest(thing):
