@@ -630,6 +630,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'anyms.stickers.world.Sprite': ('stickers/world.html#sprite', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world._boxes': ('stickers/world.html#_boxes', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world._colours': ('stickers/world.html#_colours', 'anyms/stickers/world.py'),
+                                      'anyms.stickers.world._disc': ('stickers/world.html#_disc', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world._drawings': ('stickers/world.html#_drawings', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world._fit': ('stickers/world.html#_fit', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world._layer': ('stickers/world.html#_layer', 'anyms/stickers/world.py'),

@@ -26,7 +26,7 @@ from transformers import (CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, 
 # %% ../../nbs/stickers/01_model.ipynb #c004
 WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
 ADAPTER = 'ip-adapter-plus_stickers.safetensors'   # named as the published adapters are
-TOKENS = 16                                        # reference tokens per image, r
+TOKENS = 36                                        # reference tokens per image, r: one for each cell of a 6 x 6 grid
 WIDTH = (64, 128, 128)                             # U-Net channels at 16x16, 8x8 and 4x4 latents
 TEXT = (64, 128)                                   # widths of the two text encoders; the U-Net reads both, side by side
 REFERENCE = 48                                     # side of the image encoder's input in pixels
@@ -97,7 +97,7 @@ def make_text_encoders(
 
 def make_image_encoder()->CLIPVisionModelWithProjection:
     "A small vision transformer over 6x6 patches; the adapter reads its last hidden layer but one."
-    return CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4,
+    return CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=128, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
         image_size=REFERENCE, patch_size=8, projection_dim=64))
 
 # %% ../../nbs/stickers/01_model.ipynb #c015
