@@ -663,6 +663,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'anyms.stickers.world.split_of': ('stickers/world.html#split_of', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world.sprite': ('stickers/world.html#sprite', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world.sprites': ('stickers/world.html#sprites', 'anyms/stickers/world.py'),
+                                      'anyms.stickers.world.sticker_alpha': ( 'stickers/world.html#sticker_alpha',
+                                                                              'anyms/stickers/world.py'),
                                       'anyms.stickers.world.stories': ('stickers/world.html#stories', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world.tell': ('stickers/world.html#tell', 'anyms/stickers/world.py'),
                                       'anyms.stickers.world.turn_hue': ('stickers/world.html#turn_hue', 'anyms/stickers/world.py'),

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DATA', 'DRAWINGS', 'CORE', 'PLACES', 'SKYLINE', 'SIZES', 'HUES', 'CAST', 'RELATIONS', 'WORN', 'HEADS', 'NUMBERS',
            'Sprite', 'split_of', 'sprites', 'nouns', 'noun_of', 'cell_size', 'find', 'sprite', 'turn_hue', 'Place',
-           'backdrop', 'Scenes', 'scenes', 'paint', 'article', 'listed', 'caption', 'references', 'colour_word',
-           'name_colour', 'contrast', 'random_trios', 'size_word', 'relation', 'wears', 'copied', 'dressed', 'Claim',
-           'plural', 'words_said', 'tell', 'stories']
+           'backdrop', 'Scenes', 'scenes', 'paint', 'sticker_alpha', 'article', 'listed', 'caption', 'references',
+           'colour_word', 'name_colour', 'contrast', 'random_trios', 'size_word', 'relation', 'wears', 'copied',
+           'dressed', 'Claim', 'plural', 'words_said', 'tell', 'stories']
 
 # %% ../../nbs/stickers/00_world.ipynb #c003
 import colorsys, functools, json, math, random
@@ -308,6 +308,17 @@ def paint(
         layer = _layer(what.sprite[:, k].to(device), box[:, k], hue[:, k], size)
         picture = layer[:, :3]+picture*(1-layer[:, 3:])
     return picture.clamp(0, 1)
+
+def sticker_alpha(
+    what:Scenes,        # n scenes
+    size:tuple=(64, 64),# (h, w) in pixels
+    device='cpu',
+)->Tensor:              # 0..1 [n 1 h w]
+    "How much of every pixel is covered by a sticker."
+    box, hue = what.box.to(device), what.hue.to(device)
+    slots = range(what.sprite.shape[1])
+    layers = [_layer(what.sprite[:, k].to(device), box[:, k], hue[:, k], size) for k in slots]
+    return torch.stack([layer[:, 3:] for layer in layers]).amax(0)
 
 # %% ../../nbs/stickers/00_world.ipynb #c037
 def article(
