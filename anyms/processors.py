@@ -4,19 +4,24 @@
 
 # %% auto #0
 __all__ = ['EVER', 'AdapterError', 'find_processors', 'adapter_tokens', 'choose_layers', 'step_window', 'unconditional',
-           'null_embedding', 'View', 'Made', 'Installed', 'Projected', 'SubjectAttention', 'installed']
+           'null_embedding', 'View', 'Made', 'Basis', 'Installed', 'Projected', 'SubjectAttention', 'exclusive',
+           'installed']
 
 # %% ../nbs/02_processors.ipynb #c005
-import inspect, math, re
+import inspect, math, re, threading, warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from diffusers.utils import USE_PEFT_BACKEND, scale_lora_layers, unscale_lora_layers
-from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
+from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import (IPAdapterFaceIDImageProjection, IPAdapterFaceIDPlusImageProjection, ImageProjection,
+                                         MultiIPAdapterImageProjection)
 from .attend import KV, Look, contributions, fused, fused_bias, fused_keys, get_variant, topmost
 from .layout import Layout, grid_for, levels
 
@@ -25,20 +30,44 @@ class AdapterError(ValueError):
     "This U-Net, its adapter, or what reaches them cannot do what is asked; the message says what to do."
 
 # %% ../nbs/02_processors.ipynb #c014
+def _who_put(processor):
+    "Where a processor that is not the adapter's comes from, and what to do about it."
+    kind = type(processor).__name__
+    if 'Sliced' in kind: return f"{kind}: attention slicing; call pipe.disable_attention_slicing()"
+    if 'XFormers' in kind: return f"{kind}: xformers; call pipe.disable_xformers_memory_efficient_attention()"
+    return f"{kind}: set_attn_processor, or a function that calls it"
+
+def _check_net(unet):
+    "AdapterError unless this is a U-Net that can carry a layout."
+    kind = type(unet).__name__
+    if hasattr(unet, 'unet'): raise AdapterError(f"unet is a {kind}, a whole pipeline; pass its U-Net, pipe.unet.")
+    if not hasattr(unet, 'attn_processors') or not isinstance(unet, nn.Module):
+        raise AdapterError(f"unet is a {kind}, which has no attention processors; pass the U-Net of a diffusers pipeline, pipe.unet.")
+    if any('motion_modules' in name for name in unet.attn_processors):
+        raise AdapterError(f"unet is a {kind}, which draws the frames of a video; a layout is for one picture, "
+                           "so use an SD 1.5 or SDXL U-Net.")
+
 def find_processors(
     unet,    # a diffusers U-Net, as in `pipe.unet`
 )->dict:     # layer name -> the processor that carries the adapter's `to_k_ip`, `to_v_ip`
     "Cross-attention layers with their adapter, in diffusers' order (down, up, mid); exactly one adapter must be loaded (else AdapterError)."
-    if hasattr(unet, 'unet'): raise AdapterError(f"unet is a {type(unet).__name__}, a whole pipeline; pass its U-Net, pipe.unet.")
-    if not hasattr(unet, 'attn_processors') or not isinstance(unet, nn.Module):
-        raise AdapterError(f"unet is a {type(unet).__name__}, which has no attention processors; pass the U-Net of a diffusers pipeline, pipe.unet.")
+    _check_net(unet)
     names = [k.removesuffix('.processor') for k in unet.attn_processors if k.endswith('attn2.processor')]
     if not names: raise AdapterError(f"unet is a {type(unet).__name__} without cross-attention layers named attn2; use an SD 1.5 or SDXL U-Net.")
-    found = {n: p for n in names if hasattr(p := unet.get_submodule(n).processor, 'to_k_ip')}
-    if not found: raise AdapterError("The U-Net has no IP-Adapter loaded; call pipe.load_ip_adapter(...) first.")
-    many = {len(p.to_k_ip) for p in found.values()}
+    processors = {name: unet.get_submodule(name).processor for name in names}
+    without = [name for name, p in processors.items() if not hasattr(p, 'to_k_ip')]
+    projection = getattr(unet, 'encoder_hid_proj', None)
+    if without and hasattr(projection, 'image_projection_layers'):
+        raise AdapterError(f"An IP-Adapter is loaded, but {len(without)} of {len(names)} layers have another processor in its place "
+                           f"({_who_put(processors[without[0]])}), and the adapter's is lost; load the adapter again after that, "
+                           "and leave out what replaces attention processors.")
+    if without: raise AdapterError("The U-Net has no IP-Adapter loaded; call pipe.load_ip_adapter(...) first.")
+    if not hasattr(projection, 'image_projection_layers'):
+        raise AdapterError("The IP-Adapter is half unloaded: its processors are there and its projection (unet.encoder_hid_proj) is not; "
+                           "call pipe.unload_ip_adapter() and load the adapter again.")
+    many = {len(p.to_k_ip) for p in processors.values()}
     if many != {1}: raise AdapterError(f"The U-Net has {max(many)} IP-Adapters loaded, and one serves all subjects; unload them and load just one.")
-    return found
+    return processors
 
 # %% ../nbs/02_processors.ipynb #c015
 def adapter_tokens(
@@ -91,8 +120,9 @@ def unconditional(
 )->Tensor:      # True where a row carries no picture [b]
     "Rows of the batch that are there for guidance only."
     flat = source.flatten(2) if source.ndim > 2 else source[:, None]
-    if null is None and source.ndim > 3: return (flat == flat[:, :1]).all(-1).all(-1) & (flat.shape[1] > 1)
-    if null is None: return (flat == 0).all(-1).all(-1)
+    zeros = (flat == 0).all(-1).all(-1)
+    if null is None and source.ndim > 3: return zeros | (flat == flat[:, :1]).all(-1).all(-1) & (flat.shape[1] > 1)
+    if null is None: return zeros
     given, null = null, null if null.ndim == source.ndim else null[None]
     if null.ndim != source.ndim or len(null) != 1 or null.shape[2:] != source.shape[2:] or null.shape[1] not in (1, source.shape[1]):
         raise AdapterError(f"null has the shape {list(given.shape)} and the reference pictures' embedding {list(source.shape)}; give one row of that shape, as null_embedding(pipe) does.")
@@ -101,30 +131,66 @@ def unconditional(
     return far <= .01*null.norm()
 
 # %% ../nbs/02_processors.ipynb #c025
+def _face_width(projection):
+    "Numbers in a face's embedding, for the adapters made for those (FaceID, FaceID Plus); None for all others."
+    if isinstance(projection, IPAdapterFaceIDImageProjection): return projection.ff.net[0].proj.in_features
+    if isinstance(projection, IPAdapterFaceIDPlusImageProjection): return projection.proj.net[0].proj.in_features
+
 def null_embedding(
     pipe,      # a diffusers pipeline with one adapter
 )->Tensor:     # [1 1 ...]
-    "What the pipeline's image encoder makes of 'no picture', to be given as `installed(..., null=)`."
+    "What the adapter gets for 'no picture', to be given as `installed(..., null=)`: the encoding of an empty picture, for FaceID zeros."
     find_processors(pipe.unet)
-    hidden = not isinstance(pipe.unet.encoder_hid_proj.image_projection_layers[0], ImageProjection)
-    side, device = pipe.image_encoder.config.image_size, pipe._execution_device
-    with torch.no_grad(): return pipe.encode_image(torch.zeros(1, 3, side, side), device, 1, hidden)[1][None]
+    projection, device = pipe.unet.encoder_hid_proj.image_projection_layers[0], pipe._execution_device
+    width = _face_width(projection)
+    if width is not None: return torch.zeros(1, 1, 1, width, device=device, dtype=pipe.unet.dtype)
+    if getattr(pipe, 'image_encoder', None) is None:
+        raise AdapterError("The pipeline has no image encoder, so nobody can say what 'no picture' is; load the adapter with its "
+                           "image_encoder_folder=..., or give null= the embedding that you use for it.")
+    side = pipe.image_encoder.config.image_size
+    empty = torch.zeros(1, 3, side, side)
+    with torch.no_grad(): return pipe.encode_image(empty, device, 1, not isinstance(projection, ImageProjection))[1][None]
 
 # %% ../nbs/02_processors.ipynb #c028
-def _pictures(call, layout):
+def _pictures(call, now):
     "The reference pictures' embedding [b s ...] among the arguments of a U-Net call; AdapterError if it fits neither layout nor batch."
     source = (call.get('added_cond_kwargs') or {}).get('image_embeds')
     if source is None: raise AdapterError("The pipeline was called without reference pictures; pass ip_adapter_image=[layout.images].")
     if (call.get('cross_attention_kwargs') or {}).get('ip_adapter_masks') is not None:
         raise AdapterError("ip_adapter_masks has no effect while a layout is installed, its boxes decide; leave the argument out.")
+    if call['sample'].ndim > 4:
+        raise AdapterError(f"The latents {list(call['sample'].shape)} are frames of a video; a layout is for one picture, "
+                           "so draw frame by frame.")
     source = source[0] if isinstance(source, (list, tuple)) else source[:, None]
-    if source.shape[1] != len(layout):
-        raise AdapterError(f"{source.shape[1]} reference picture(s) came for a layout of {len(layout)} subject(s); pass ip_adapter_image=[layout.images], one picture per subject.")
-    sizes = [len(x) for x in (call['sample'], call['encoder_hidden_states'], source)]
-    if len(set(sizes)) > 1:
-        raise AdapterError("The batch sizes differ: latents {}, text {}, reference pictures {}; leave out callbacks that cut only some of them "
-                           "(such as SDXLCFGCutoffCallback), and pass as many rows of each.".format(*sizes))
+    if source.shape[1] != len(now.layout):
+        raise AdapterError(f"{source.shape[1]} reference picture(s) came for a layout of {len(now.layout)} subject(s); pass ip_adapter_image=[layout.images], one picture per subject.")
+    rows = [len(x) for x in (call['sample'], call['encoder_hidden_states'], source)]
+    if len(set(rows)) > 1: raise AdapterError(_why_rows_differ(*rows, source, now))
     return source
+
+def _why_rows_differ(latents, text, pictures, source, now):
+    "A sentence with the likeliest cause, and what to do about it."
+    says = f"The batch sizes differ: latents {latents}, text {text}, reference pictures {pictures}; "
+    if now.made is not None and now.source is source:                 # they did fit a moment ago
+        return says + ("the pictures' rows fitted at an earlier step, so something has cut the others since: "
+                       "leave out callbacks that cut only some of the inputs (such as SDXLCFGCutoffCallback); "
+                       "pipelines that run halves apart by themselves (such as SAG) cannot carry a layout.")
+    if latents != text:
+        return says + ("as many rows of each are needed. A pipeline that calls the U-Net on parts of the picture or of the batch "
+                       "(such as panorama) cannot carry a layout.")
+    if pictures < latents:
+        return says + ("with guidance the embeddings need rows for 'no picture' too, before those of the pictures; "
+                       "ip_adapter_image=[layout.images] makes both.")
+    if latents == 1:
+        return says + (f"guidance is off, so the embeddings may not hold rows for 'no picture': pass the last {pictures//2 or 1} of them, "
+                       "or switch guidance on (guidance_scale above 1).")
+    off = unconditional(source, now.null)
+    if off.any() and not off[:pictures//2].all():                     # in turn, as a pipeline without guidance repeats them
+        return says + ("guidance is off, so the embeddings may not hold rows for 'no picture': leave those out, "
+                       "or switch guidance on (guidance_scale above 1).")
+    return says + ("diffusers repeats the embeddings for every prompt and picture, so give those of one layout: "
+                   "call the pipeline once for each layout. Where guidance is off (guidance_scale 1 or less), "
+                   "leave out the embeddings' rows for 'no picture'.")
 
 # %% ../nbs/02_processors.ipynb #c029
 class View(NamedTuple):
@@ -138,6 +204,57 @@ class Made(NamedTuple):
     tokens:Tensor   # the adapter's projection of their embeddings [b s r c]
     off:Tensor      # rows without pictures [b], bool
     refs:list       # keys and values per layer
+
+# %% ../nbs/02_processors.ipynb #c029b
+class Basis(NamedTuple):
+    "What an answer was made from: while that stays the same, the answer holds."
+    source:Tensor  # the very tensor
+    marks:tuple    # options; kind, settings and hooks of each module; identity and version of each tensor
+    samples:dict   # (device, dtype) -> numbers out of all tensors, as bytes
+
+    def holds(self, other):
+        "Would `other` give the same answer?"
+        if self.source is not other.source or self.marks != other.marks: return False
+        return all(torch.equal(sample, other.samples[key]) for key, sample in self.samples.items())
+
+@cache
+def _stride(rows, columns):
+    "A step through a matrix that meets every row and every column."
+    step = max(1, min(rows, columns)//4)
+    while math.gcd(step, columns) > 1: step -= 1              # so the columns come round in turn
+    return step
+
+def _sample(x):
+    "Some numbers of a tensor, at least one of every row and of every column."
+    columns = x.shape[-1] if x.ndim else 1
+    return x.detach().reshape(-1)[::_stride(x.numel()//max(columns, 1), columns)]
+
+def _contents(module):
+    "Tensors of one module, and whatever else its answer may depend on; those that are not PyTorch's own may have both as plain attributes."
+    own = [] if type(module).__module__.startswith('torch.nn') else list(vars(module).values())
+    tensors = [x for x in (*module._parameters.values(), *module._buffers.values(), *own) if isinstance(x, Tensor)]
+    numbers = [x for x in own if isinstance(x, (bool, int, float))]
+    forward = id(vars(module).get('forward'))
+    return tensors, (id(module), type(module), module.training, forward, *numbers, *module._forward_hooks, *module._forward_pre_hooks)
+
+def _basis(
+    source,   # the tensor that the modules are asked about
+    modules,  # those that answer
+    options,  # what else the answer depends on
+):            # a Basis, or None where an answer must not be kept
+    "Everything that an answer rests on."
+    if torch.is_grad_enabled(): return None
+    tensors, settings = [source], []
+    for m in (m for module in modules for m in module.modules()):
+        if 'base_layer' in m._modules: return None                              # a LoRA, which has settings of its own
+        found, setting = _contents(m)
+        tensors += found
+        settings.append(setting)
+    if any(x.is_meta or x.is_inference() for x in tensors): return None         # nobody can say what is in there
+    marks = options, settings, [(id(x), x._version, x.shape) for x in tensors]
+    groups = {}
+    for x in tensors: groups.setdefault((x.device, x.dtype), []).append(_sample(x))
+    return Basis(source, marks, {key: torch.cat(group).view(torch.uint8) for key, group in groups.items()})
 
 # %% ../nbs/02_processors.ipynb #c030
 class Installed:
@@ -159,7 +276,9 @@ class Installed:
         self.order = torch.as_tensor(layout.order)                                       # paint order: ascending priority
         self.weights = scale * torch.tensor([float(s) for s in layout.scales], dtype=torch.float64)[self.order]
         self.projection, self.tokens, self.members = unet.encoder_hid_proj, adapter_tokens(unet), []
+        self.projected, self.thread = Projected(self), threading.get_ident()
         self.kept, self.made, self.tap = {}, None, None
+        self.given, self.source, self.text = None, None, None                            # what the last call brought
         self.latent, self.place, self.views = None, None, {}
         self.times, self.clock = [], (0, None)                                           # timesteps not yet counted; (step, timestep)
         self.signature = inspect.signature(type(unet).forward)
@@ -167,18 +286,40 @@ class Installed:
     @torch.compiler.disable                                                              # runs before a compiled U-Net, not inside
     def see(self, unet, args, kwargs):
         "Forward pre-hook: notes latent size and time, makes keys and values of new pictures, refuses what does not fit together."
+        self.check_owner()
         call = self.signature.bind_partial(unet, *args, **kwargs).arguments
-        if self.layout.subjects is not self.subjects or len(self.order) != len(self.layout):
-            raise AdapterError("The layout was changed while it is installed; leave the block and install the new layout.")
-        source = _pictures(call, self.layout)
+        source = _pictures(call, self)
         self.times.append(call['timestep'])
         self.latent, self.tap = tuple(call['sample'].shape[-2:]), getattr(unet, 'anyms_tap', None)
         self.settle((self.latent, call['sample'].device, call['sample'].dtype))
-        made = self.once(_make, source, (call.get('cross_attention_kwargs') or {}).get('scale', 1.))
+        lora = (call.get('cross_attention_kwargs') or {}).get('scale', 1.)
+        strengths = [layer.strength() for layer in self.members]
+        made = self.once(_make, source, lora, strengths)
         texts = self.once(_say, call['encoder_hidden_states'])
         on = len(self.steps) >= EVER or self.step in self.steps
-        for layer, refs, text in zip(self.members, made.refs, texts): layer.refs, layer.text, layer.on = refs, text, on and layer.chosen
-        self.made = made
+        for layer, refs, text, strength in zip(self.members, made.refs, texts, strengths):
+            layer.refs, layer.text = refs, text
+            layer.on = on and layer.chosen and any(strength)
+        self.made, self.source, self.text = made, source, call['encoder_hidden_states']
+        self.given = _only(call['added_cond_kwargs']['image_embeds'])
+
+    def check_owner(self):
+        "Refuse a call from elsewhere, and one with something else in our places: it would mix two layouts, or lose this one in silence."
+        if threading.get_ident() != self.thread:
+            raise AdapterError("Another thread has installed a layout on this U-Net, and this call would get its subjects; "
+                               "draw inside `with exclusive(pipe.unet):`, which waits until that layout is out, "
+                               "or install one in the thread that draws.")
+        if self.layout.subjects is not self.subjects or len(self.order) != len(self.layout):
+            raise AdapterError("The layout was changed while it is installed; leave the block and install the new layout.")
+        if self.unet.encoder_hid_proj is not self.projected:
+            raise AdapterError("The adapter was unloaded, or another one loaded, while a layout is installed; "
+                               "leave the `with installed(...)` block before you change adapters.")
+        now = {layer.name: self.unet.get_submodule(layer.name).processor for layer in self.members}
+        gone = [layer.name for layer in self.members if now[layer.name] is not layer]
+        if gone:
+            raise AdapterError(f"{len(gone)} of {len(now)} layers got another processor while a layout is installed "
+                               f"({_who_put(now[gone[0]])}); leave the `with installed(...)` block, load the adapter again, "
+                               "and leave out what replaces attention processors.")
 
     def settle(self, place):
         "Where the boxes lie on every level with room for the subjects: anew for another (latent size, device, dtype)."
@@ -186,14 +327,18 @@ class Installed:
         grids, self.place = levels(self.latent, len(self.unet.config.block_out_channels)), place
         self.views = {gh*gw: _view(self, (gh, gw), *place[1:]) for gh, gw in grids if gh*gw >= len(self.layout)}
 
-    def once(self, make, source, lora=1.):
-        "make(self, source): once for the very same tensor, unwritten since, at the same weight of a LoRA; never kept while gradients are on."
-        version, kept = None if torch.is_grad_enabled() or source.is_inference() else (source._version, lora), self.kept.setdefault(make, [])
-        if version is None: kept.clear()
-        for of, then, made in kept:
-            if of is source and then == version: return made
+    def once(self, make, source, lora=1., strengths=()):
+        "make(self, source): once, while all that the answer rests on stays as it is; never kept while gradients are on."
+        kept, options = self.kept.setdefault(make, []), (lora, tuple(strengths))
+        basis = _basis(source, _behind(self, make), options)
+        if basis is None: kept.clear()
+        for then, made in kept:
+            if then.holds(basis): return made
+        if hasattr(self.unet, '_hf_hook'): self.unet._hf_hook.pre_forward(self.unet)     # accelerate's offloading: bring the weights first
         with _lora(self.unet, lora): made = make(self, source)
-        if version is not None: kept[:] = [(source, version, made), *kept[:1]]                              # two: a guider may run the halves apart
+        if basis is None: return made
+        basis = _basis(source, _behind(self, make), options)           # again, for the weights may have been brought from elsewhere
+        kept[:] = [(basis, made), *kept[:1]]                         # two: a guider may run the halves apart
         return made
 
     @property
@@ -207,7 +352,9 @@ class Installed:
         "Time runs backwards: a fall is the next step, a rise is a new run. Counted when asked, for reading a GPU's number means waiting for it."
         for t in self.times:
             (step, last), t = self.clock, float(torch.as_tensor(t).flatten()[0])
-            self.clock = (0 if last is None or t > last else step + (t < last)), t
+            near = 1e-5*max(abs(t), abs(last or 0.))   # ancestral samplers come back to a step, give or take rounding
+            rises, falls = last is None or t > last + near, last is not None and t < last - near
+            self.clock = (0 if rises else step + falls), t
         self.times = []
         return self.clock
 
@@ -235,13 +382,22 @@ def _make(
     source,   # the pictures' embeddings [b s ...]
 )->Made:
     "Project pictures to tokens, and tokens to every layer's keys and values."
-    if hasattr(unet := now.unet, '_hf_hook'): unet._hf_hook.pre_forward(unet)            # accelerate's offloading: bring the weights first
     tokens, = now.projection([source])
     if tokens.shape[2] != now.tokens:
         raise AdapterError(f"The adapter's projection made {tokens.shape[2]} tokens of a picture and its layers expect {now.tokens}; load projection and layers from one adapter file.")
     off = unconditional(source, now.null)
-    ip, weights = tokens[:, now.order.to(tokens.device)], now.weights.to(tokens.device)
-    return Made(tokens, off, [layer.project(ip, weights, off if now.drop else None) for layer in now.members])
+    ip = tokens[:, now.order.to(tokens.device)]
+    return Made(tokens, off, [layer.project(ip, off if now.drop else None) for layer in now.members])
+
+def _plain(attn):
+    "Are the text's projections just that? A LoRA or another wrapper may change them from step to step."
+    return type(attn.to_k) is type(attn.to_v) is nn.Linear
+
+def _behind(now, make):
+    "The modules whose weights are in the answers of `make`."
+    if make is _make: return [now.projection, *(to[0] for layer in now.members for to in (layer.to_k_ip, layer.to_v_ip))]
+    plain = [attn for layer in now.members if _plain(attn := now.unet.get_submodule(layer.name))]
+    return [m for attn in plain for m in (attn.to_k, attn.to_v, attn.norm_cross) if m is not None]
 
 def _say(
     now,      # Installed
@@ -252,6 +408,8 @@ def _say(
     return [None if itself else layer.read(source) for layer in now.members]
 
 # %% ../nbs/02_processors.ipynb #c033
+def _only(given): return given[0] if isinstance(given, (list, tuple)) else given
+
 class Projected(MultiIPAdapterImageProjection):
     "Stands where the U-Net has the adapter's projection, and hands out the tokens that are already there."
     def __init__(self, now:Installed):
@@ -260,7 +418,15 @@ class Projected(MultiIPAdapterImageProjection):
 
     def forward(self, image_embeds):
         "[tokens of all subjects, b s r c]"
+        if not torch.compiler.is_compiling(): self.check(_only(image_embeds))
         return [self.now.made.tokens]
+
+    def check(self, given):
+        "Refuse pictures that the hook has not seen: the U-Net was called past its hooks."
+        known = self.now.given
+        if known is given or known is not None and known.shape == given.shape and torch.equal(known, given.to(known)): return
+        raise AdapterError("The U-Net was called past its hooks, so the layout does not know this call; "
+                           "call unet(...), not unet.forward(...), and from the thread that installed the layout.")
 
 # %% ../nbs/02_processors.ipynb #c036
 # The plumbing follows IPAdapterAttnProcessor2_0 in diffusers/models/attention_processor.py (Apache-2.0), line by line.
@@ -316,23 +482,56 @@ def _look(
                 refs=KV(refs.k[:, back], refs.v[:, back]), parts=parts, cond=rows, words=now.words)
 
 # %% ../nbs/02_processors.ipynb #c040
-class SubjectAttention(nn.Module):
-    "One cross-attention layer under a layout: the text as ever, the pictures by the variant (Eq. 3)."
-    def __init__(self, now:Installed, name:str, old:nn.Module):
-        super().__init__()
-        self.now, self.name, self.heads, self.chosen = now, name, now.unet.get_submodule(name).heads, name in now.layers
+class SubjectAttention(IPAdapterAttnProcessor2_0):
+    """One cross-attention layer under a layout: the text as ever, the pictures by the variant (Eq. 3).
+
+    To diffusers it is an adapter's processor: `set_ip_adapter_scale` sets its scale, `unload_ip_adapter` takes it out."""
+    def __init__(self, now:Installed=None, name:str='', old:nn.Module=None):
+        nn.Module.__init__(self)
+        self.now, self.name, self.old = now, name, (old,)             # in a tuple, or it would be a part of the U-Net
+        if now is None: return                                        # a copy by `value.__class__()`, as diffusers makes them: text only
+        self.heads, self.chosen = now.unet.get_submodule(name).heads, name in now.layers
+        self.hidden_size, self.cross_attention_dim = old.hidden_size, old.cross_attention_dim
         self.to_k_ip, self.to_v_ip, self.num_tokens = old.to_k_ip, old.to_v_ip, old.num_tokens    # borrowed, under their old names
         self.on, self.refs, self.text = False, None, None                                         # set by `see` before each call
 
+    @property
+    def scale(self): return getattr(self.old[0], 'scale', [1.])       # diffusers' own, one entry per adapter, shared with the old processor
+    @scale.setter
+    def scale(self, value): self.old[0].scale = value
+
+    def strength(self):
+        "diffusers' own scale of this layer for each subject, in paint order [s]."
+        given, = self.scale
+        each = [float(x) for x in given] if isinstance(given, (list, tuple)) else [float(given)]*len(self.now.order)
+        if len(each) != len(self.now.order):
+            raise AdapterError(f"set_ip_adapter_scale was given {len(each)} numbers for a layout of {len(self.now.order)} subject(s); "
+                               "give one number for all, or a list of one number per subject inside a list.")
+        if not all(map(math.isfinite, each)): raise AdapterError(f"set_ip_adapter_scale was given {given!r}; give finite numbers.")
+        return tuple(each[j] for j in self.now.order.tolist())
+
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, scale=1.):
         "diffusers' processor signature; `scale` is LoRA's and not used here."
-        text = encoder_hidden_states[0]
+        if self.now is None: return AttnProcessor2_0()(attn, hidden_states, _only(encoder_hidden_states), attention_mask, temb)
+        text = self.announced(encoder_hidden_states)
         q, = _heads(attn, attn.to_q(_enter(attn, hidden_states, temb)))
-        k, v = _read(attn, text) if self.text is None else self.text
+        k, v = _read(attn, text) if self.text is None or self.stale(text) else self.text
         z_text = scaled_dot_product_attention(q, k, v, attn_mask=_mask(attn, attention_mask, text))      # Eq. 2
         z_image = self.image(q, self.refs) if self.on else None
         if self.now.tap is not None and (look := _look(self, q, k, z_text, z_image)): self.now.tap(look)
         return _leave(attn, z_text if z_image is None else z_text + z_image, hidden_states)              # Eq. 3
+
+    def announced(self, given):
+        "The text [b t c] of this call, which must be the one that the hook has seen."
+        text, (tokens,) = given
+        if torch.compiler.is_compiling() or tokens is self.now.made.tokens: return text
+        raise AdapterError("This layer was called without the hook of its layout: another thread draws with the same U-Net, "
+                           "or the layout is no longer installed; draw inside `with exclusive(pipe.unet):`, "
+                           "and put no processors back that were there in a block.")
+
+    def stale(self, text):
+        "Has somebody put another text in the place of the one that the hook has seen?"
+        return not torch.compiler.is_compiling() and text is not self.now.text
 
     def image(self, q, refs):
         "Z_image of the variant, empty on rows that are to be left out [b h n d]."
@@ -344,12 +543,13 @@ class SubjectAttention(nn.Module):
     def read(self, text):
         "Keys and values of the text [b h t d]; None where a LoRA or another wrapper may change the projection from step to step."
         attn = self.now.unet.get_submodule(self.name)
-        return _read(attn, text) if type(attn.to_k) is type(attn.to_v) is nn.Linear else None
+        return _read(attn, text) if _plain(attn) else None
 
-    def project(self, ip, weights, off):
+    def project(self, ip, off):
         "Keys and values of all subjects in paint order, V times the subject's scale [b s h r d]; `fused` has them in one row [b h s*r+1, padded, d]."
         k, v = (rearrange(to[0](ip), 'b s r (h d) -> b s h r d', h=self.heads) for to in (self.to_k_ip, self.to_v_ip))   # Eq. 5
-        refs = KV(k, v * rearrange(weights.to(v.dtype), 's -> s 1 1 1'))
+        weights = self.now.weights*torch.tensor(self.strength(), dtype=torch.float64)
+        refs = KV(k, v * rearrange(weights.to(v.dtype).to(v.device), 's -> s 1 1 1'))       # its type first: Apple's GPU has no float64
         if not self.now.fused: return refs
         return KV(*fused_keys(refs if off is None else KV(k, refs.v.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0))))   # no values: no image branch
 
@@ -357,6 +557,52 @@ class SubjectAttention(nn.Module):
         "Keys and values per subject in paint order [b s h r d]."
         s, r = len(self.now.order), self.now.tokens
         return KV(*(rearrange(x[:, :, :s*r], 'b h (s r) d -> b s h r d', s=s) for x in self.refs)) if self.now.fused else self.refs
+
+# %% ../nbs/02_processors.ipynb #c042b
+class _Turn:
+    "Whose turn it is: a lock that its holder may take again, and whose holder has a name."
+    def __init__(self): self.changed, self.holder, self.depth = threading.Condition(), None, 0
+
+    def take(self, timeout):
+        "True once it is this thread's turn; False after `timeout` seconds in vain."
+        me = threading.current_thread()
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.holder in (None, me), timeout): return False
+            self.holder = me
+            self.depth += 1
+            return True
+
+    def leave(self):
+        "One step out of the door; any thread may take it (a generator is sometimes closed by another)."
+        with self.changed:
+            self.depth -= 1
+            if self.depth: return
+            self.holder = None
+            self.changed.notify_all()
+
+_TURNS = WeakKeyDictionary()     # U-Net -> its _Turn; not an attribute of the U-Net, for a lock cannot be copied
+_TURNS_CHANGE = threading.Lock()
+
+def _turn(unet):
+    "The U-Net's one _Turn."
+    with _TURNS_CHANGE: return _TURNS.setdefault(unet, _Turn())
+
+# %% ../nbs/02_processors.ipynb #c042c
+@contextmanager
+def exclusive(
+    unet,          # the U-Net that several threads draw with, pipe.unet
+    timeout=None,  # seconds to wait for one's turn; None: as long as it takes
+)->Iterator[None]: # AdapterError when the time is over
+    "Inside the `with`, no other thread can install a layout on this U-Net; who comes second waits. May be nested."
+    unet = getattr(unet, '_orig_mod', unet)               # torch.compile wraps the U-Net that we mean
+    if not isinstance(unet, nn.Module):
+        raise AdapterError(f"unet is a {type(unet).__name__}; pass the U-Net of a diffusers pipeline, pipe.unet.")
+    turn = _turn(unet)
+    if not turn.take(timeout):
+        raise AdapterError(f"timeout={timeout} seconds passed and another thread still draws with this U-Net; "
+                           "wait longer, or give each thread a pipeline of its own.")
+    try: yield
+    finally: turn.leave()
 
 # %% ../nbs/02_processors.ipynb #c043
 def _check(layout, scale, negative, words, null, unet):
@@ -380,7 +626,7 @@ def installed(
     layout,                  # a Layout of s subjects
     variant=None,            # name of an attention variant, see anyms.VARIANTS; None: crop-and-merge in its quickest form, 'fused' where it can be
     *,
-    scale=1.,                # weight of the image branch (Eq. 3), 0 and up; multiplies every subject's own. `set_ip_adapter_scale` has no say here
+    scale=1.,                # weight of the image branch (Eq. 3), 0 and up; multiplies every subject's own, and diffusers' `set_ip_adapter_scale`
     background='zero',       # image branch outside all boxes: 'zero' or 'query'
     overlap=None,            # 'priority', 'sum', 'mean'; None: the variant's own
     negative='zero_image',   # image branch of unconditional rows: 'zero_image' as diffusers does it, 'none' to leave it out
@@ -391,20 +637,41 @@ def installed(
 )->Iterator[Installed]:      # AdapterError, ValueError, TypeError for bad input, before anything is touched
     "Inside the `with`, every cross-attention layer attends by the layout; afterwards the U-Net has its very own processors back."
     unet = getattr(unet, '_orig_mod', unet)               # torch.compile wraps the U-Net that we mean
-    old, projection = find_processors(unet), getattr(unet, 'encoder_hid_proj', None)
+    find_processors(unet)
+    turn = _turn(unet)
+    if not turn.take(timeout=0):
+        raise AdapterError("Another thread draws with this U-Net; go in by `with exclusive(pipe.unet):` first, which waits for its turn, "
+                           "or give each thread a pipeline of its own.")
+    try: yield from _put_in(unet, layout, variant, background, overlap, scale, negative, layers, steps, words, null)
+    finally: turn.leave()
+
+def _put_in(unet, layout, variant, background, overlap, scale, negative, layers, steps, words, null):
+    "The installation itself, when it is our turn."
+    old = find_processors(unet)
     if any(isinstance(p, SubjectAttention) for p in old.values()):
         raise AdapterError("A layout is already installed on this U-Net; leave that `with installed(...)` block before you open another.")
     _check(layout, scale, negative, words, null, unet)
     now = Installed(unet, layout, get_variant(variant, background=background, overlap=overlap), scale=scale, drop=negative == 'none', null=null,
                     layers=set(choose_layers(list(old), layers)), steps=step_window(steps), words={k: list(v) for k, v in (words or {}).items()})
     now.members = [SubjectAttention(now, name, p) for name, p in old.items()]
+    if not any(any(layer.strength()) for layer in now.members):
+        warnings.warn("diffusers' own adapter scale is 0 in every layer (set_ip_adapter_scale, or IPAdapterScaleCutoffCallback "
+                      "in an earlier run), so no subject will be drawn; pipe.set_ip_adapter_scale(1.) brings them back.", stacklevel=4)
     hook = None
     try:
         hook = unet.register_forward_pre_hook(now.see, with_kwargs=True)
-        unet.encoder_hid_proj = Projected(now)
+        unet.encoder_hid_proj = now.projected
         for layer in now.members: unet.get_submodule(layer.name).set_processor(layer)
         yield now
     finally:
-        for name, p in old.items(): unet.get_submodule(name).set_processor(p)
-        if isinstance(unet.encoder_hid_proj, Projected): unet.encoder_hid_proj = projection
+        _take_out(now, old)
         if hook is not None: hook.remove()
+
+def _take_out(now, old):
+    "The old objects back where ours still are; what somebody else has put in meanwhile stays."
+    unet = now.unet
+    unloaded = unet.encoder_hid_proj is None
+    for layer in now.members:
+        attn = unet.get_submodule(layer.name)
+        if attn.processor is layer: attn.set_processor(AttnProcessor2_0() if unloaded else old[layer.name])
+    if unet.encoder_hid_proj is now.projected: unet.encoder_hid_proj = now.projection

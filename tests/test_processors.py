@@ -344,8 +344,8 @@ def test_a_silent_subject_is_no_subject(either):
     assert (draw(either, both, "masked") - draw(either, one, "masked")).abs().max() <= 1e-5
 
 
-def test_our_scale_is_independent_of_diffusers_own(either):
-    want = draw(either)
+def test_our_scale_multiplies_diffusers_own(either):
+    want = draw(either, scale=.3)
     either.set_ip_adapter_scale(.3)
     try: assert torch.equal(draw(either), want)
     finally: either.set_ip_adapter_scale(1.)

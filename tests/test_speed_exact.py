@@ -39,15 +39,26 @@ def gap(pipe, seed, steps):
     return (a - b).abs().max().item(), b.abs().max().item()
 
 
+@pytest.fixture
+def in_double(embedded):
+    "The trained model in double precision, and back."
+    yield embedded.to(torch.float64)
+    embedded.to(torch.float32)
+
+
 @pytest.mark.parametrize("seed", range(12))
-def test_end_latents(embedded, seed): assert gap(embedded, seed, steps=4)[0] <= 1e-5
+def test_end_latents(embedded, seed):
+    "In single precision the two orders of summation differ by rounding, which every step carries on: measured against the latents' size."
+    difference, size = gap(embedded, seed, steps=4)
+    assert difference <= 1e-5*size
 
 
 @pytest.mark.slow
-def test_end_latents_of_200_layouts(embedded, capsys):
-    gaps = [gap(embedded, seed, steps=8)[0] for seed in range(200)]
+def test_end_latents_of_200_layouts(in_double, capsys):
+    "In double precision the network has no rounding to carry on: what is left is the method."
+    gaps = [gap(in_double, seed, steps=8)[0] for seed in range(200)]
     with capsys.disabled(): print(f"\nfused against crop_merge, end latents, 200 layouts: largest difference {max(gaps):.2e}, median {sorted(gaps)[100]:.2e}")
-    assert max(gaps) <= 1e-5
+    assert max(gaps) <= 1e-9
 
 
 # --- one layer ---------------------------------------------------------------------------------------------------------------------
