@@ -6,9 +6,9 @@
 from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-import io, json, os, re
+import io, json, os, re, warnings
 import numpy as np
 import pandas as pd
 import torch
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from .layout import Layout, levels
+from .layout import BACKGROUND, Layout, levels
 from .attend import KV, Look, energy, mass
 from .heatmap import draw, leakage, normalise, overlay, panel, resize, row, share_in_box
 
@@ -32,7 +32,8 @@ def text_map(
 )->Tensor:      # probability 0..1 [b s n]; 0 for a subject the prompt does not name; ValueError if no words are known
     "How much each position reads the subject's words (as DAAM, arXiv 2210.04885)."
     if not look.words:
-        raise ValueError("statistic 'text' needs the prompt tokens of each subject's words and none are known: use generate(...), which finds them, or installed(words={name: [positions]}).")
+        raise ValueError(f"statistic 'text' knows no words of {', '.join(look.names)}: name them in the prompt just as the layout does (generate finds their tokens there), "
+                         "or say where they stand, words={name: [positions]}.")
     sim = einsum(look.q.float(), look.text_k.float(), 'b h n d, b h t d -> b h n t') * look.q.shape[-1]**-.5
     p = sim.softmax(-1)
     return torch.stack([p[..., list(look.words.get(name, ()))].sum(-1).mean(1) for name in look.names], 1)
@@ -129,7 +130,8 @@ def _choose(heat, layer, step):
         wanted = [t for t in heat.steps if pick_steps(step)(t)] if 'step' in heat.dims else []
         if not wanted: raise ValueError(f"step={step!r} was not recorded: there are {heat.steps}.")
         heat = replace(heat, steps=wanted, dims=_less(heat, 'step', isinstance(step, (int, np.integer))))
-    return replace(heat, cells={k: c for k, c in heat.cells.items() if k[0] in heat.layers and k[1] in heat.steps})
+    kept = [k for k in heat.cells if k[0] in heat.layers and k[1] in heat.steps]
+    return replace(heat, cells={k: heat.cells[k] for k in kept}, behind={k: heat.grids(k) for k in kept})
 
 # %% ../nbs/04_capture.ipynb #c033
 def _finest(maps): return max((m.shape[-2:] for m in maps), key=np.prod)
@@ -140,9 +142,15 @@ def _average(heat, dim):
     if dim == 'subject':
         return replace(heat, names=[f"mean of {len(heat.names)} subjects"], cells={k: c.mean(0, keepdims=True) for k, c in heat.cells.items()}, dims=_less(heat, dim))
     label, groups = f"mean of {len(getattr(heat, dim + 's'))} {dim}s", {}
-    for (l, t), c in heat.cells.items(): groups.setdefault((label, t) if dim == 'layer' else (l, label), []).append(c)
-    cells = {k: np.mean([resize(c, _finest(v)) for c in v], 0, dtype=np.float32) for k, v in groups.items()}
-    return replace(heat, cells=cells, dims=_less(heat, dim), **{dim + 's': [label]})
+    for l, t in heat.cells: groups.setdefault((label, t) if dim == 'layer' else (l, label), []).append((l, t))
+    cells = {k: _mean([heat.cells[old] for old in group]) for k, group in groups.items()}
+    behind = {k: list(dict.fromkeys(grid for old in group for grid in heat.grids(old))) for k, group in groups.items()}
+    return replace(heat, cells=cells, behind=behind, dims=_less(heat, dim), **{dim + 's': [label]})
+
+def _mean(maps):
+    "All with equal weight, on the finest grid among them."
+    grid = _finest(maps)
+    return np.mean([resize(c, grid) for c in maps], 0, dtype=np.float32)
 
 # %% ../nbs/04_capture.ipynb #c035
 @dataclass(frozen=True, repr=False)
@@ -154,6 +162,8 @@ class Heat:
     steps:list       # numbers from 0; one label after a mean
     cells:dict       # (layer, step) -> float32 [s gh gw]
     dims:tuple=DIMS  # the axes neither chosen nor averaged away
+    layout:Layout|None=None                      # of the run, without its pictures; figures draw its boxes
+    behind:dict=field(default_factory=dict)      # (layer, step) -> grids of the layers averaged in that map, where there are several
 
     def sel(self,
         subject=None,  # a name (takes the axis away) or a list of names
@@ -170,6 +180,12 @@ class Heat:
         heat = self
         for d in dims or tuple(d for d in ('layer', 'step') if d in self.dims): heat = _average(heat, d)
         return heat
+
+    def grids(self,
+        key,         # (layer, step)
+    )->list[tuple]:  # [(gh, gw), ...]
+        "The token grids of the layers behind one map: each rounded the boxes to its own."
+        return self.behind.get(key) or [self.cells[key].shape[-2:]]
 
     @property
     def grid(self)->tuple[int, int]:
@@ -191,19 +207,31 @@ class Heat:
         alpha:float=.6,    # weight of the heat, 0..1
         *,
         how='map',         # 'map', 'subject', 'shared' or a pair (lo, hi)
-        layout=None,       # draws each subject's box
+        layout=None,       # whose boxes to draw; None: the run's own, False: no boxes
         cmap:str='magma',  # 'magma' or 'viridis'
+        size:int=256,      # pixels of the shorter side at least, by repeating pixels; 0: as large as image
     )->Image.Image:        # several subjects stand side by side
         "The map over the picture; choose or average layers and steps first."
         left = [d for d in self.dims if d != 'subject']
         if left: raise ValueError(f"an overlay shows one layer and one step, and {' and '.join(left)} are still open: use .mean({', '.join(map(repr, left))}) or .sel(...) first.")
+        (key, maps), layout = next(iter(self.cells.items())), self._boxes(layout)
         box = lambda n: n if layout is not None and n in layout.names else None
-        return row([overlay(image, h, alpha, how=(0, 1), cmap=cmap, layout=layout, subject=box(n)) for n, h in zip(self.names, normalise(next(iter(self.cells.values())), how))])
+        return row([overlay(image, h, alpha, how=(0, 1), cmap=cmap, layout=layout, subject=box(n), grids=self.grids(key), size=size)
+                    for n, h in zip(self.names, normalise(maps, how))])
 
-    def show(self, how='subject', layout=None, most:int=8, cmap:str='magma')->Figure:
+    def _boxes(self, layout): return self.layout if layout is None else layout or None
+
+    def show(self,
+        how='subject',     # 'map', 'subject', 'shared' or a pair (lo, hi)
+        layout=None,       # whose boxes to draw; None: the run's own, False: no boxes
+        most:int=6,        # columns at most
+        cmap:str='magma',  # 'magma' or 'viridis'
+    )->Figure:
         "Subjects in rows; steps, or else layers, in at most `most` columns; the rest averaged."
         heat = self.mean('layer') if {'layer', 'step'} <= set(self.dims) else self
-        return panel(_columns(heat, most), heat.names, layout=layout, how=how, cmap=cmap, label=f"{heat.stat}, {heat.title(subjects=False)}", size=1.3)
+        columns = _columns(heat, most)
+        return panel({title: heat.cells[key] for title, key in columns.items()}, heat.names, layout=heat._boxes(layout), how=how, cmap=cmap,
+                     label=f"{heat.stat}, {heat.title(subjects=False)}", size=1.3, grids={title: heat.grids(key) for title, key in columns.items()})
 
     def title(self, subjects=True)->str:
         "What the maps are, in words: subject / layer / step."
@@ -216,11 +244,11 @@ class Heat:
 
 # %% ../nbs/04_capture.ipynb #c036
 def _columns(heat, most):
-    "Column title -> maps [s gh gw], evenly chosen steps or layers."
+    "Column title -> (layer, step), evenly chosen steps or layers."
     if not most >= 1: raise ValueError(f"most={most!r} must be a whole number of at least 1 column.")
     keys = list(heat.cells)
     keys = [keys[i] for i in sorted(set(np.linspace(0, len(keys) - 1, min(most, len(keys))).round().astype(int)))]
-    return {(f"step {t}" if 'step' in heat.dims else l): heat.cells[l, t] for l, t in keys}
+    return {(f"step {t}" if 'step' in heat.dims else l): (l, t) for l, t in keys}
 
 def _png(fig):
     out = io.BytesIO()
@@ -236,8 +264,10 @@ class Maps:
         cells=None,      # (stat, layer, step) -> float16 [s gh gw]
         timesteps=None,  # step -> the scheduler's timestep
         one=False,       # a single subject was asked for, by name
+        layout=None,     # of the run; figures draw its boxes
     ):
         self.names, self.stats, self.cells, self.timesteps, self.one = list(names), tuple(stats), dict(cells or {}), dict(timesteps or {}), one
+        self.layout = layout
 
     @property
     def layers(self)->list[str]: return list(dict.fromkeys(l for _, l, _ in self.cells))
@@ -250,7 +280,7 @@ class Maps:
         "One subject's maps; KeyError if there is none of that name."
         if name not in self.names: raise KeyError(f"no subject is called {name!r}: there are {', '.join(map(str, self.names)) or 'none yet, run a pipeline inside the with block'}.")
         i = self.names.index(name)
-        return Maps([name], self.stats, {k: c[i:i + 1] for k, c in self.cells.items()}, self.timesteps, one=True)
+        return Maps([name], self.stats, {k: c[i:i + 1] for k, c in self.cells.items()}, self.timesteps, one=True, layout=self.layout)
 
     def stat(self, name:str)->Heat:
         "One statistic as a Heat; ValueError if it was not recorded."
@@ -258,17 +288,17 @@ class Maps:
         if name not in self.stats: raise ValueError(f"statistic {name!r} was not recorded, only {', '.join(self.stats)}: use capture(unet, stats=({name!r}, ...)).")
         if not self.cells: raise ValueError("nothing was recorded: run a pipeline with installed processors inside the with block (generate does), and choose layers and steps that it reaches.")
         cells = {(l, t): c.astype(np.float32) for (s, l, t), c in self.cells.items() if s == name}
-        return Heat(name, self.names, self.layers, self.steps, cells, DIMS[1:] if self.one else DIMS)
+        return Heat(name, self.names, self.layers, self.steps, cells, DIMS[1:] if self.one else DIMS, self.layout)
 
     def share(self, layout:Layout, stat:str='mass', by:str|None=None)->pd.Series:
         "Share of each subject's heat inside its box, mean over layers and steps; by='layer' or 'step' keeps that axis [DataFrame]."
         return _tabulate(self, layout, stat, by, lambda heat, rows: share_in_box(heat, layout.cover(heat.shape[1:])[rows]), self.names)
 
     def leakage(self, layout:Layout, stat:str='mass')->pd.DataFrame:
-        "Where each subject's heat lies: rows subjects, columns boxes and background, rows sum to 1; mean over layers and steps."
+        "Where each subject's heat lies: rows subjects, columns boxes and '(background)', rows sum to 1; mean over layers and steps."
         if self.names != list(layout.names): raise ValueError(f"leakage needs all subjects in the layout's order, maps hold {', '.join(self.names)} and the layout {', '.join(layout.names)}: use the layout of the run, and maps without [name].")
         cells = _tabulate(self, layout, stat, None, lambda heat, rows: leakage(heat, layout).ravel(), range(len(self.names) * (len(self.names) + 1)))
-        return pd.DataFrame(cells.to_numpy().reshape(len(self.names), -1), index=self.names, columns=[*self.names, 'background'])
+        return pd.DataFrame(cells.to_numpy().reshape(len(self.names), -1), index=self.names, columns=[*self.names, BACKGROUND])
 
     def save(self, path)->Path:
         "Write all maps as safetensors, all or nothing; returns the path."
@@ -285,7 +315,9 @@ class Maps:
 
     def _repr_png_(self):
         if not self.cells: return None
-        return _png(panel({s: self.stat(s).mean('layer', 'step').cells.popitem()[1] for s in self.stats}, self.names, how='map', size=1.3, label=f"mean of {len(self.layers)} layers, {len(self.steps)} steps"))
+        heats = {s: self.stat(s).mean('layer', 'step') for s in self.stats}
+        (key,), label = next(iter(heats.values())).cells, f"mean of {len(self.layers)} layers, {len(self.steps)} steps"
+        return _png(panel({s: h.cells[key] for s, h in heats.items()}, self.names, layout=self.layout, how='map', size=1.3, label=label, grids={s: h.grids(key) for s, h in heats.items()}))
 
 # %% ../nbs/04_capture.ipynb #c039
 def _tabulate(maps, layout, stat, by, number, columns):
@@ -295,13 +327,26 @@ def _tabulate(maps, layout, stat, by, number, columns):
     if by not in (None, 'layer', 'step'): raise ValueError(f"by={by!r} must be None, 'layer' or 'step'.")
     rows = [layout.names.index(n) for n in maps.names]
     heat = maps.stat(stat)
+    _say_empty(heat)
     table = pd.DataFrame([number(c, rows) for c in heat.cells.values()], columns=list(columns), index=pd.MultiIndex.from_tuples(heat.cells, names=['layer', 'step']))
     return (table.mean() if by is None else table.groupby(level=by, sort=False).mean()).rename_axis(None if by is None else by)
 
+def _say_empty(heat):
+    "A subject that the prompt does not name has a text map of zeros; whoever reads `nan` is told why."
+    empty = [name for j, name in enumerate(heat.names) if not any(c[j].any() for c in heat.cells.values())]
+    if heat.stat != 'text' or not empty: return
+    warnings.warn(f"the text map of {', '.join(map(repr, empty))} is zero everywhere, so it has no share (nan): no word of the prompt was taken for it; "
+                  "name it in the prompt just as the layout does, or give words={name: [positions]}.", stacklevel=4)
+
 # %% ../nbs/04_capture.ipynb #c041
+def _bare(layout):
+    "The layout without its pictures: names and places."
+    return Layout([subject.replace(image=None) for subject in layout])
+
 def _save(maps, path):
     if not maps.cells: raise ValueError("nothing was recorded, so there is nothing to save: run a pipeline inside the with block first.")
     about = dict(anyms_maps=1, names=maps.names, stats=maps.stats, keys=list(maps.cells), timesteps=list(maps.timesteps.items()), one=maps.one)
+    if maps.layout is not None: about['layout'] = _bare(maps.layout).to_dict()
     part = path.with_name(path.name + '.part')
     try:
         save_file({str(i): np.ascontiguousarray(c) for i, c in enumerate(maps.cells.values())}, part, metadata={'anyms_maps': json.dumps(about)})
@@ -317,8 +362,10 @@ def _load(path):
         with safe_open(path, framework='np') as f: about, cells = json.loads((f.metadata() or {}).get('anyms_maps', '{}')), {k: f.get_tensor(k) for k in f.keys()}
     except (SafetensorError, OSError, ValueError) as e: raise damaged(e) from None
     if about.get('anyms_maps') != 1: raise ValueError(f"path={str(path)!r} holds no anyms maps of version 1 (found {about.get('anyms_maps')!r}): capture again with this version of anyms.")
-    try: maps = Maps(about['names'], about['stats'], {tuple(k): cells[str(i)] for i, k in enumerate(about['keys'])}, dict(about['timesteps']), about['one'])
+    try: maps = Maps(about['names'], about['stats'], {tuple(k): cells[str(i)] for i, k in enumerate(about['keys'])}, dict(about['timesteps']), about['one'],
+                       Layout.from_dict(about['layout']) if 'layout' in about else None)
     except KeyError as e: raise damaged(f"{e} is missing") from None
+    except (TypeError, ValueError) as e: raise damaged(e) from None
     if any(c.ndim != 3 or len(c) != len(maps.names) for c in maps.cells.values()): raise damaged("maps and names do not fit together")
     return maps
 
@@ -362,7 +409,9 @@ def estimate(
 # %% ../nbs/04_capture.ipynb #c052
 class _Tap:
     "What capture leaves at the U-Net: called with every Look, keeps the reduced maps."
-    def __init__(self, maps, unet, wanted, keep, row, limit): self.maps, self.unet, self.wanted, self.keep, self.row, self.limit, self.last = maps, unet, set(wanted), keep, row, limit, -1
+    def __init__(self, maps, unet, wanted, keep, row, limit):
+        self.maps, self.unet, self.wanted, self.keep, self.row, self.limit = maps, unet, set(wanted), keep, row, limit
+        self.last, self.first, self.perturbed, self.seen = -1, None, 0, {}
 
     def expect(self, latent, subjects, steps):
         "Refuse a run that will not fit, before it starts (a pipeline may call this)."
@@ -375,26 +424,87 @@ class _Tap:
     @torch.no_grad()
     def __call__(self, look):
         maps = self.maps
-        if look.step < self.last or (maps.cells and maps.names != list(look.names)): maps.cells.clear(); maps.timesteps.clear()   # a new run
+        if look.step < self.last or (maps.cells and maps.names != list(look.names)): self._begin()
         self.last = look.step
         if look.layer not in self.wanted or not self.keep(look.step) or len(look.cond) == 0: return
-        maps.names, maps.timesteps[look.step] = list(look.names), float(look.timestep)
-        new = {(s, look.layer, look.step): _reduce(look, s, self.row) for s in maps.stats}
+        self.first = self.first or look.layer
+        if look.layer == self.first: self.perturbed = _perturbed(self.unet, len(look.q))    # once a call: it walks through the whole network
+        maps.names, maps.timesteps[look.step], maps.layout = list(look.names), float(look.timestep), _installed_layout(self.unet, look.names)
+        look = _rows(replace(look, cond=_pictured(self.unet, look, self.perturbed, self.seen)), self.row)
+        new = {(s, look.layer, look.step): _reduce(look, s) for s in maps.stats}
         self._fits(maps.nbytes + sum(c.nbytes for k, c in new.items() if k not in maps.cells), "take")
         maps.cells.update(new)
+
+    def _begin(self):
+        "A new run: the maps of the one before go."
+        self.maps.cells.clear()
+        self.maps.timesteps.clear()
+        self.seen.clear()
+
+def _installed_layout(unet, names):
+    "The layout at work, for figures to draw its boxes; None where somebody else plays the looks."
+    now = getattr(getattr(unet, 'encoder_hid_proj', None), 'now', None)
+    layout = getattr(now, 'layout', None)
+    return layout if layout is not None and layout.names == list(names) else None
 
 # %% ../nbs/04_capture.ipynb #c053
 def _rows(look, row):
     "The same look with the conditional rows of the batch only, or one of them."
     if row is not None and row >= len(look.cond): raise ValueError(f"row={row} asks for picture {row} of a batch with {len(look.cond)} conditional rows: count from 0.")
     at = look.cond if row is None else look.cond[row:row + 1]
-    return replace(look, q=look.q[at], text_k=look.text_k[at], text_out=look.text_out[at], refs=KV(*(x[at] for x in look.refs)), parts=lambda: look.parts()[at], cond=torch.arange(len(at)))
+    cond = torch.arange(len(at), device=at.device)
+    return replace(look, q=look.q[at], text_k=look.text_k[at], text_out=look.text_out[at], refs=KV(*(x[at] for x in look.refs)), parts=lambda: look.parts()[at], cond=cond)
 
-def _reduce(look, stat, row):
+def _reduce(look, stat):
     "One statistic as float16 [s gh gw], mean over the rows."
-    heat = STATS[stat](_rows(look, row)).mean(0)
+    heat = STATS[stat](look).mean(0)
     gh, gw = look.grid
     return rearrange(heat, 's (gh gw) -> s gh gw', gh=gh, gw=gw).clamp(-65504, 65504).half().cpu().numpy()
+
+# %% ../nbs/04_capture.ipynb #w054
+def _pictured(
+    unet,       # the U-Net at work
+    look,       # what a layer hands over
+    perturbed,  # how many rows, the last ones, are perturbed
+    seen,       # dict that keeps what the layers saw in this run
+):              # numbers of the rows that become pictures; ValueError where nobody can tell
+    "The conditional rows, without the perturbed ones."
+    real = len(look.q) - perturbed
+    rows = look.cond[look.cond < real]
+    if len(rows) == real and _plus(unet) and _alike(look.refs.k).any(): _only_one_kind(look, seen)
+    return rows
+
+def _perturbed(unet, b):
+    "How many rows, the last ones of b, are there for PAG: its self-attention processors say so by their name."
+    kinds = {type(p).__name__ for p in getattr(unet, 'attn_processors', {}).values()}
+    if any(kind.startswith('PAGCFG') for kind in kinds): return b//3    # unconditional, conditional, perturbed
+    if any(kind.startswith('PAG') for kind in kinds): return b//2       # conditional, perturbed
+    return 0
+
+def _plus(unet):
+    "Does this adapter encode an empty picture where there is none? The plain one gives zeros."
+    layers = getattr(getattr(unet, 'encoder_hid_proj', None), 'image_projection_layers', None)
+    return bool(layers) and type(layers[0]).__name__ != 'ImageProjection'
+
+def _close(a, b, dims):
+    "Equal, but for the rounding of another place in the batch."
+    size = lambda x: torch.linalg.vector_norm(x.float(), dim=dims)
+    return size(a - b) <= .01*size(b)
+
+def _alike(k):
+    "Rows in which all subjects have the same keys [b s h r d], as one subject always has [b]."
+    return _close(k, k[:, :1], (2, 3, 4)).all(1)
+
+def _only_one_kind(look, seen):
+    "ValueError if rows, in one call or in calls of one step, differ: one of them may be without a picture, and none says so."
+    first = look.refs.k[:1]
+    step, before = seen.get(look.layer, (None, first))
+    seen[look.layer] = look.step, first
+    keys = [look.refs.k] + [before]*(step == look.step and before.shape == first.shape)
+    if all(_close(k, first, (1, 2, 3, 4)).all() for k in keys): return
+    who = 'the only subject is' if len(look.names) == 1 else 'all subjects look alike, as'
+    raise ValueError(f"rows with and without pictures cannot be told apart: {who} {', '.join(look.names)}, and with a Plus adapter 'no picture' is a picture too; "
+                     "give installed(..., null=null_embedding(pipe)) (from anyms.processors), or draw with generate(...), which does.")
 
 # %% ../nbs/04_capture.ipynb #c054
 def capture(

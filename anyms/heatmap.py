@@ -12,11 +12,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw
-from .layout import Layout, colour
+from .layout import BACKGROUND, Box, Layout, colour
 
 # %% auto #0
-__all__ = ['RANGES', 'FLAT', 'CMAPS', 'as_maps', 'range_words', 'limits', 'normalise', 'resize', 'paint', 'overlay', 'row',
-           'draw', 'panel', 'film', 'share_in_box', 'leakage', 'leakage_figure', 'share_figure']
+__all__ = ['RANGES', 'FLAT', 'CMAPS', 'PAGE', 'as_maps', 'range_words', 'limits', 'normalise', 'resize', 'paint', 'rounded_box',
+           'overlay', 'row', 'draw', 'panel', 'film', 'share_in_box', 'leakage', 'leakage_figure', 'share_figure']
 
 # %% ../nbs/03_heatmap.ipynb #c011
 def as_maps(
@@ -32,6 +32,11 @@ def as_maps(
     bad = int((~np.isfinite(maps)).sum())
     if bad: raise ValueError(f"{name} holds {bad} values that are nan or infinite: look at the step that made them, or replace them with numpy.nan_to_num.")
     return maps
+
+def _numbers(values)->np.ndarray:
+    "A table's or a list's numbers as float64, also of a tensor on another device or in half precision."
+    if isinstance(values, torch.Tensor): values = values.detach().float().cpu()
+    return np.asarray(values, dtype=float)
 
 # %% ../nbs/03_heatmap.ipynb #c014
 RANGES = {'map': "each map its own range", 'subject': "one range per subject", 'shared': "one range for all"}
@@ -107,6 +112,7 @@ def paint(
 # %% ../nbs/03_heatmap.ipynb #c029
 def _picture(image)->Image.Image:
     if isinstance(image, Image.Image): return image.convert('RGB')
+    if isinstance(image, torch.Tensor): image = (image.detach().float() if image.is_floating_point() else image).cpu().numpy()
     a = np.asarray(image)
     if a.ndim == 3 and a.shape[-1] == 3 and a.dtype == np.uint8: return Image.fromarray(a)
     raise TypeError(f"image must be a PIL picture or a uint8 array [h w 3], got {type(image).__name__} {a.shape} {a.dtype}: convert it first.")
@@ -118,14 +124,51 @@ def _same_shape(size, grid):
         raise ValueError(f"image of {size[0]}x{size[1]} pixels does not fit a map of {grid[1]}x{grid[0]} tokens (width x height): pass the map as [gh gw], rows first.")
 
 # %% ../nbs/03_heatmap.ipynb #c030
-def _outline(image, layout, subject=None):
-    "Boxes in their subjects' colours, 2 pixels wide; one subject only if named."
-    pen, (w, h) = ImageDraw.Draw(image), image.size
+def rounded_box(
+    subject,  # a Subject of the layout
+    grids,    # token grids of the layers behind a map [(gh, gw), ...]
+)->Box:       # around every token that the subject has on any of them
+    "A subject's place as the layers round it: each works on whole tokens of its own grid, so heat may end outside the box that was drawn."
+    edges = []
+    for gh, gw in grids:
+        cover = subject.cover((gh, gw)).numpy()
+        ys, xs = np.flatnonzero(cover.any(1)), np.flatnonzero(cover.any(0))
+        edges.append((xs[0]/gw, ys[0]/gh, (xs[-1] + 1)/gw, (ys[-1] + 1)/gh))
+    x0, y0, x1, y1 = zip(*edges)
+    return Box(min(x0), min(y0), max(x1), max(y1))
+
+def _places(layout, subject=None, grids=()):
+    "The boxes to draw, as (box, colour, dotted?); one subject's only if named. Dotted is the rounded box, where it differs."
     for i, s in enumerate(layout):
-        if s.box is None or subject not in (None, s.name): continue
-        x0, y0, x1, y1 = s.box
-        pen.rectangle((x0*w, y0*h, max(x1*w - 1, x0*w), max(y1*h - 1, y0*h)), outline=colour(i), width=2)
+        if subject not in (None, s.name): continue
+        yield s.box, colour(i), False
+        rounded = rounded_box(s, grids) if grids else s.box
+        if not np.allclose([*rounded], [*s.box], rtol=0, atol=1e-6): yield rounded, colour(i), True
+
+# %% ../nbs/03_heatmap.ipynb #w030
+def _outline(image, layout, subject=None, grids=()):
+    "Boxes in their subjects' colours on a picture, rounded ones dotted."
+    pen, (w, h) = ImageDraw.Draw(image), image.size
+    width = max(2, min(w, h)//128)
+    for (x0, y0, x1, y1), ink, dotted in _places(layout, subject, grids):
+        edge = [round(v) for v in (x0*w, y0*h, max(x1*w - 1, x0*w), max(y1*h - 1, y0*h))]
+        if dotted: _dotted(pen, edge, ink, width)
+        else: pen.rectangle(edge, outline=ink, width=width)
     return image
+
+def _dotted(pen, edge, ink, width):
+    "A rectangle of dashes, as long as the gaps between them."
+    x0, y0, x1, y1 = edge
+    dash, inner = 3*width, width - 1
+    for x in range(x0, x1 + 1, 2*dash):
+        for y in (y0, y1 - inner): pen.rectangle((x, y, min(x + dash, x1), y + inner), fill=ink)
+    for y in range(y0, y1 + 1, 2*dash):
+        for x in (x0, x1 - inner): pen.rectangle((x, y, x + inner, min(y + dash, y1)), fill=ink)
+
+def _enlarged(image, size):
+    "The picture with pixels repeated until its shorter side has `size` of them, as long as the longer one stays below 2048."
+    times = max(1, min(-(-size//min(image.size)), 2048//max(image.size)))
+    return image.resize((image.width*times, image.height*times), Image.NEAREST)
 
 # %% ../nbs/03_heatmap.ipynb #c031
 def overlay(
@@ -137,15 +180,19 @@ def overlay(
     cmap:str='magma',            # 'magma' or 'viridis'
     layout:Layout|None=None,     # draws its boxes
     subject:str|None=None,       # of these, only this subject's
-)->Image.Image:                  # as large as image
+    grids=None,                  # grids of the layers behind the map [(gh, gw), ...], for the dotted rounded box; None: the map's own
+    size:int=0,                  # pixels of the shorter side at least, by repeating pixels; 0: as large as image
+)->Image.Image:
     "One map over the greyed picture, a block per token."
     image, heat = _picture(image), as_maps(heat, 'heat')
     if heat.ndim != 2: raise ValueError(f"heat must be one map [gh gw], got shape {heat.shape}: choose a subject and average over layers and steps.")
     if not 0 <= alpha <= 1: raise ValueError(f"alpha={alpha} must be between 0 (picture only) and 1 (heat only).")
+    if not int(size) == size >= 0: raise ValueError(f"size={size!r} must be a whole number of pixels, 0 or more.")
     _same_shape(image.size, heat.shape)
+    image = _enlarged(image, int(size))
     blocks = Image.fromarray(paint(normalise(heat, how), cmap)).resize(image.size, Image.NEAREST)
     out = Image.blend(image.convert('L').convert('RGB'), blocks, float(alpha))
-    return _outline(out, layout, subject) if layout is not None else out
+    return out if layout is None else _outline(out, layout, subject, [heat.shape] if grids is None else grids)
 
 # %% ../nbs/03_heatmap.ipynb #c032
 def row(
@@ -168,31 +215,47 @@ def _room(ax, size):
     plt.close(fig)
     return ax
 
+PAGE = 640  # pixels: a page shrinks wider figures to about this width
+
+def _points(fig):
+    "Size of letters that are 9 pixels high or more, also where the page shrinks the figure."
+    wide = fig.get_size_inches()[0]*fig.dpi
+    return 9.4*72/fig.dpi*max(1, wide/PAGE)
+
+def _fold(title, fig, tile):
+    "A title such as 'variant / subject' in two lines if it is wider than its tile of so many inches."
+    letter = .55*_points(fig)/72
+    return title if len(title)*letter <= tile else title.replace(' / ', '\n', 1)
+
 def _frame(ax, title, ink='black'):
     ax.set_xticks([]); ax.set_yticks([])
-    ax.set_title(title, fontsize=8, color=ink)
+    ax.set_title(title, fontsize=_points(ax.figure), color=ink)
     for side in ax.spines.values(): side.set_visible(False)
 
 # %% ../nbs/03_heatmap.ipynb #c039
-def _boxes(ax, layout, subject=None):
-    for i, s in enumerate(layout):
-        if s.box is None or subject not in (None, s.name): continue
-        x0, y0, x1, y1 = s.box
-        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, ec=colour(i)))
+def _boxes(ax, layout, subject=None, grids=()):
+    for (x0, y0, x1, y1), ink, dotted in _places(layout, subject, grids):
+        line = (0, (1, 1.2)) if dotted else '-'
+        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, ec=ink, ls=line))
 
-def _tile(ax, heat, lo, hi, *, title='', cmap='magma', image=None, alpha=.6, layout=None, subject=None, ink='black'):
+def _colours(heat, lo, hi):
+    "Where the bar begins and ends, and what to say of a map without structure: one colour in the middle of a bar from 0 to twice its value."
+    if not heat.any(): return lo, max(hi, lo + 1e-6) if hi > lo else lo + 1, ' (empty)'
+    if hi - lo > FLAT * max(abs(lo), abs(hi)): return lo, hi, ''
+    return min(0, 2*lo), max(0, 2*hi), ' (flat)'
+
+def _tile(ax, heat, lo, hi, *, title='', cmap='magma', image=None, alpha=.6, layout=None, subject=None, grids=None, ink='black'):
     "One map on one axes in coordinates 0..1; returns what a colour bar needs."
     paint([[0.]], cmap)
     if image is not None:
         image = _picture(image)
         _same_shape(image.size, heat.shape)
         ax.imshow(image.convert('L'), cmap='gray', vmin=0, vmax=255, extent=(0, 1, 1, 0))
-    flat = hi - lo <= FLAT * max(abs(lo), abs(hi))
-    shade = ax.imshow(heat, cmap=cmap, vmin=lo, vmax=max(hi, lo + 1e-6) if not flat else lo + max(1, abs(lo)), interpolation='nearest',
-                      extent=(0, 1, 1, 0), alpha=None if image is None else alpha)
+    lo, hi, note = _colours(heat, lo, hi)
+    shade = ax.imshow(heat, cmap=cmap, vmin=lo, vmax=hi, interpolation='nearest', extent=(0, 1, 1, 0), alpha=None if image is None else alpha)
     ax.set_aspect(heat.shape[0] / heat.shape[1] if image is None else image.height / image.width)
-    if layout is not None: _boxes(ax, layout, subject)
-    _frame(ax, title + (' (flat)' if flat else ''), ink)
+    if layout is not None: _boxes(ax, layout, subject, [heat.shape] if grids is None else grids)
+    _frame(ax, title + note, ink)
     return shade
 
 # %% ../nbs/03_heatmap.ipynb #c040
@@ -207,6 +270,7 @@ def draw(
     alpha:float=.6,           # weight of the heat over the picture
     layout:Layout|None=None,  # draws its boxes
     subject:str|None=None,    # of these, only this subject's
+    grids=None,               # grids of the layers behind the map, for the dotted rounded box; None: the map's own
     ax=None,                  # axes to draw in
 )->Figure:
     "One map with its colour bar, which names the range."
@@ -214,14 +278,19 @@ def draw(
     if heat.ndim != 2: raise ValueError(f"heat must be one map [gh gw], got shape {heat.shape}: use panel or film for several.")
     lo, hi = (float(v.squeeze()) for v in limits(heat, how))
     ax = _room(ax, (3.6, 2.6))
-    shade = _tile(ax, heat, lo, hi, title=title, cmap=cmap, image=image, alpha=alpha, layout=layout, subject=subject)
-    _bar(ax.figure, shade, [ax], label, how)
+    shade = _tile(ax, heat, lo, hi, title=title, cmap=cmap, image=image, alpha=alpha, layout=layout, subject=subject, grids=grids)
+    _bar(ax.figure, shade, [ax], _dotted_note(label, [ax]), how)
     return ax.figure
 
+def _dotted_note(label, axes):
+    "The bar's label, with a word about dotted boxes where there are any."
+    dotted = any(patch.get_linestyle() not in ('-', 'solid') for ax in axes for patch in ax.patches)
+    return '\n'.join([label]*bool(label) + ['dotted: the box as the layers round it']*dotted)
+
 def _bar(fig, shade, axes, label='', how=None):
-    bar = fig.colorbar(shade, ax=axes, fraction=.05, pad=.02, shrink=.9)
-    if how is not None: bar.set_label(f"{label}\n{range_words(how)}".strip(), fontsize=7)
-    bar.ax.tick_params(labelsize=6)
+    bar, points = fig.colorbar(shade, ax=axes, fraction=.05, pad=.02, shrink=.9), _points(fig)
+    if how is not None: bar.set_label(f"{label}\n{range_words(how)}".strip(), fontsize=points)
+    bar.ax.tick_params(labelsize=points)
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)
 
@@ -247,6 +316,7 @@ def panel(
     cmap:str='magma',            # 'magma' or 'viridis'
     over:bool=False,             # lay the maps over the pictures
     size:float=1.7,              # height of a tile in inches
+    grids:Mapping|None=None,     # title -> grids of the layers behind its maps, for the dotted rounded boxes; None: the maps' own
 )->Figure:
     "Subjects (rows) by variants (columns), with colour bars that name the range."
     names = list(names)
@@ -254,18 +324,20 @@ def panel(
     lo, hi = (np.broadcast_to(v[..., 0, 0], maps.shape[:2]) for v in limits(maps, how))
     fig, axes = _sheet(len(names) + (images is not None), len(titles), maps.shape[2:], size)
     if images is not None: _top(axes[0], titles, images, layout)
-    shades = [[_tile(ax, maps[v, i], lo[v, i], hi[v, i], cmap=cmap, layout=layout, subject=names[i],
-                     image=images[titles[v]] if over and images is not None else None, title=f"{titles[v]} / {names[i]}", ink='black')
+    grids = grids or {title: [np.shape(maps)[-2:]] for title, maps in columns.items()}
+    wide = fig.get_size_inches()[0]/len(titles)
+    shades = [[_tile(ax, maps[v, i], lo[v, i], hi[v, i], cmap=cmap, layout=layout, subject=names[i], grids=grids[titles[v]],
+                     image=images[titles[v]] if over and images is not None else None, title=_fold(f"{titles[v]} / {names[i]}", fig, wide))
                for v, ax in enumerate(r)] for i, r in enumerate(axes[-len(names):])]
     _names(axes[-len(names):], names, layout)
-    _bars(fig, axes[-len(names):], shades, label, how)
+    _bars(fig, axes[-len(names):], shades, _dotted_note(label, axes[-len(names):].ravel()), how)
     return fig
 
 # %% ../nbs/03_heatmap.ipynb #c045
 def _sheet(rows, cols, grid, size):
     "A figure of rows x cols empty axes that pyplot does not show."
     wide = size * min(max(grid[1] / grid[0], .5), 2)
-    fig, axes = plt.subplots(rows, cols, figsize=(cols * wide + .9, rows * (size + .22)), dpi=80, squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(rows, cols, figsize=(cols * wide + .9, rows * (size + .3)), dpi=80, squeeze=False, layout='constrained')
     plt.close(fig)
     return fig, axes
 
@@ -286,7 +358,7 @@ def _names(axes, names, layout):
     order = layout.names if layout is not None else names
     for i, (name, r) in enumerate(zip(names, axes)):
         ink = colour(order.index(name)) if name in order else colour(i)
-        r[0].set_ylabel(name, fontsize=10, fontweight='bold', color=ink)
+        r[0].set_ylabel(name, fontsize=_points(r[0].figure) + 1.5, fontweight='bold', color=ink)
 
 def _bars(fig, axes, shades, label, how):
     "As many colour bars as there are ranges: one, one a row, or one a map."
@@ -294,7 +366,7 @@ def _bars(fig, axes, shades, label, how):
     elif how == 'subject': groups = [(list(r), shade[0]) for r, shade in zip(axes, shades)]
     else: return _bar(fig, shades[0][0], list(axes.ravel()), label, how)
     for group, shade in groups: _bar(fig, shade, group)
-    fig.suptitle(f"{label}, {range_words(how)}".strip(' ,'), fontsize=8)
+    fig.suptitle(f"{label}, {range_words(how)}".strip(' ,').replace('\n', ', '), fontsize=_points(fig))
 
 # %% ../nbs/03_heatmap.ipynb #c051
 def film(
@@ -302,12 +374,13 @@ def film(
     names:Sequence[str],           # subjects' names, one a row
     steps:Sequence[int]|None=None, # numbers of the T steps, else 0, 1, 2 ...
     *,
-    most:int=8,                    # columns at most
+    most:int=6,                    # columns at most
     layout:Layout|None=None,       # draws each subject's box
     label:str='',                  # the statistic
     how='subject',                 # 'map', 'subject', 'shared' or a pair (lo, hi)
     cmap:str='magma',              # 'magma' or 'viridis'
     size:float=1.2,                # height of a tile in inches
+    grids=None,                    # grids of the layers behind the maps, for the dotted rounded boxes; None: the maps' own
 )->Figure:
     "A strip of maps over the steps, a row per subject."
     maps = as_maps(maps)
@@ -316,7 +389,9 @@ def film(
     if len(steps) != len(maps): raise ValueError(f"steps names {len(steps)} steps, but maps holds {len(maps)}: give one number a map.")
     if not int(most) == most >= 1: raise ValueError(f"most={most} must be a whole number of at least 1 column.")
     chosen = sorted(set(np.linspace(0, len(maps) - 1, min(int(most), len(maps))).round().astype(int)))
-    return panel({f"step {steps[t]}": maps[t] for t in chosen}, names, layout=layout, label=label, how=how, cmap=cmap, size=size)
+    columns = {f"step {steps[t]}": maps[t] for t in chosen}
+    grids = None if grids is None else dict.fromkeys(columns, grids)
+    return panel(columns, names, layout=layout, label=label, how=how, cmap=cmap, size=size, grids=grids)
 
 # %% ../nbs/03_heatmap.ipynb #c054
 def _shares(heat, name):
@@ -361,24 +436,29 @@ def leakage_figure(
 )->Figure:
     "The leakage matrix with its numbers; colours from 0 to 1, always."
     import seaborn as sns   # here and not on top: half a second that only this figure needs
-    if names is None: names = [str(n) for n in matrix.index] if hasattr(matrix, 'index') and not isinstance(matrix, (list, tuple)) else None
-    values = np.asarray(matrix, dtype=float)
+    if names is None: names = [str(n) for n in matrix.index] if hasattr(matrix, 'columns') else None
+    values = _numbers(matrix)
     if names is None: names = [f"subject {i}" for i in range(len(values))]
     if values.shape != (len(names), len(names) + 1): raise ValueError(f"matrix must be [s s+1] for the {len(names)} names, got shape {values.shape}: use leakage(heats, layout).")
+    columns = [str(n) for n in matrix.columns] if hasattr(matrix, 'columns') else [*names, BACKGROUND]
     ax = _room(ax, (1.5 + .75 * len(names), .9 + .5 * len(names)))
-    sns.heatmap(values, vmin=0, vmax=1, cmap='viridis', annot=True, fmt='.0%', annot_kws={'fontsize': 8}, ax=ax,
-                xticklabels=[*names, 'background'], yticklabels=list(names), cbar_kws={'label': 'share of the row, fixed range 0 to 1'})
+    sns.heatmap(values, vmin=0, vmax=1, cmap='viridis', annot=True, fmt='.0%', annot_kws={'fontsize': _points(ax.figure)}, ax=ax,
+                xticklabels=columns, yticklabels=list(names), cbar_kws={'label': 'share of the row,\nfixed range 0 to 1'})
     _labels(ax, names, title)
     return ax.figure
 
 def _labels(ax, names, title):
-    ax.set(xlabel='lies in the box of', ylabel='attention of')
-    ax.tick_params(labelsize=8, rotation=0)
+    points = _points(ax.figure)
+    ax.set_xlabel('lies in the box of', fontsize=points)
+    ax.set_ylabel('attention of', fontsize=points)
+    ax.tick_params(labelsize=points, rotation=0)
     for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
         for i, t in enumerate(labels[:len(names)]): t.set_color(colour(i)); t.set_fontweight('bold')
-    ax.set_title(title, fontsize=9)
+    ax.set_title(title, fontsize=points)
     bar = ax.collections[0].colorbar
-    if bar is not None: bar.ax.tick_params(labelsize=6); bar.ax.yaxis.label.set_size(7)
+    if bar is None: return
+    bar.ax.tick_params(labelsize=points)
+    bar.ax.yaxis.label.set_size(points)
 
 # %% ../nbs/03_heatmap.ipynb #c064
 def share_figure(
@@ -389,16 +469,19 @@ def share_figure(
     ax=None,                # axes to draw in
 )->Figure:
     "In-box shares as bars, a colour per subject; a dashed line is what an even map scores."
-    names, groups = list(names), {k: np.asarray(v, dtype=float) for k, v in shares.items()}
+    names, groups = list(names), {k: _numbers(v) for k, v in shares.items()}
     for k, v in groups.items():
         if v.shape != (len(names),): raise ValueError(f"shares[{k!r}] must hold one number for each of the {len(names)} names, got shape {v.shape}.")
-    ax, wide = _room(ax, (1.2 + 1.1 * len(groups), 2.4)), .8 / len(names)
+    ax, wide, area = _room(ax, (1.2 + 1.1 * len(groups), 2.4)), .8 / len(names), None if area is None else _numbers(area)
+    points = _points(ax.figure)
     for i, name in enumerate(names):
         at = np.arange(len(groups)) + (i - (len(names) - 1) / 2) * wide
         ax.bar(at, [v[i] for v in groups.values()], wide * .92, color=colour(i), label=name)
-        if area is not None: ax.hlines([float(area[i])] * len(at), at - wide/2, at + wide/2, color='black', lw=1, ls='--')
-    ax.set_xticks(range(len(groups)), list(groups), fontsize=8)
-    ax.set(ylim=(0, 1), ylabel='share inside its box')
-    ax.set_title(title, fontsize=9)
-    ax.legend(fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
+        if area is not None: ax.hlines([area[i]] * len(at), at - wide/2, at + wide/2, color='black', lw=1, ls='--')
+    ax.set_xticks(range(len(groups)), list(groups), fontsize=points)
+    ax.tick_params(labelsize=points)
+    ax.set_ylim(0, 1)
+    ax.set_ylabel('share inside its box', fontsize=points)
+    ax.set_title(title, fontsize=points)
+    ax.legend(fontsize=points, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
     return ax.figure

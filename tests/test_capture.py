@@ -138,12 +138,12 @@ def test_shares_and_leakage(sdxl):
     maps, _ = watch(sdxl, APART)
     for stat in ("mass", "norm"):
         table = maps.leakage(APART, stat)
-        assert list(table.index) == APART.names and list(table.columns) == [*APART.names, "background"]
+        assert list(table.index) == APART.names and list(table.columns) == [*APART.names, "(background)"]
         np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-6)
         np.testing.assert_allclose(np.diag(table), maps.share(APART, stat), atol=1e-9)      # no overlap: the same question
     np.testing.assert_allclose(maps.share(APART, "norm"), 1)                               # crop-and-merge acts inside the boxes only
     full, _ = watch(sdxl, APART, "full")
-    assert (full.share(APART, "norm") < .8).all() and (full.leakage(APART, "norm")["background"] > .1).all()
+    assert (full.share(APART, "norm") < .8).all() and (full.leakage(APART, "norm")["(background)"] > .1).all()
 
 
 def test_share_keeps_an_axis_on_request(sdxl):
@@ -303,8 +303,8 @@ def test_mean_weighs_every_map_equally_on_the_finest_grid(maps):
 def test_pictures_of_heat(maps):
     from PIL import Image
     image = Image.new("RGB", (48, 80))
-    assert maps["fox"].stat("mass").mean("layer", "step").overlay(image).size == image.size
-    assert maps.stat("mass").mean().overlay(image, layout=LAYOUT, how="shared").size == (3*48 + 12, 80)
+    assert maps["fox"].stat("mass").mean("layer", "step").overlay(image, size=0).size == image.size
+    assert maps.stat("mass").mean().overlay(image, layout=LAYOUT, how="shared", size=0).size == (3*48 + 12, 80)
     assert maps.stat("mass")._repr_png_()[:4] == maps._repr_png_()[:4] == b"\x89PNG"
     tiles = lambda fig: [ax.get_title() for ax in fig.axes if ax.get_label() != "<colorbar>"]
     assert tiles(maps["fox"].stat("mass").show()) == [f"step {t} / fox" for t in range(4)]

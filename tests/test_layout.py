@@ -164,7 +164,7 @@ def test_disjoint_masks_stay_disjoint(h, w, grid, seed):
 def test_a_layout_is_a_sequence():
     layout = subjects([Box(0, 0, .5, 1), Box(.5, 0, 1, 1)])
     assert len(layout) == 2 and layout["s1"] is layout[1] is layout[-1] and list(layout) == [layout[0], layout[1]] and layout[0] in layout
-    assert layout.names == ["s0", "s1"] and layout.scales == [1., 1.] and layout.images == [None, None] and layout.boxes[1] == Box(.5, 0, 1, 1)
+    assert layout.names == ["s0", "s1"] and layout.scales == [1., 1.] and layout.boxes[1] == Box(.5, 0, 1, 1)
     louder = layout.replace("s1", scale=2, box=(0, 0, 1, 1))
     assert louder.scales == [1., 2.] and layout.scales == [1., 1.] and louder["s0"] is layout["s0"]
 
