@@ -1,10 +1,25 @@
 "Several given subjects in one generated picture, each in its own box, by decoupled attention (AnyMS, arXiv 2512.23537)."
 import importlib as _importlib
 import logging as _logging
+import os as _os
 import sys as _sys
 from types import ModuleType as _ModuleType
 
 __version__ = "0.1.0"
+
+# torch's idle threads (GNU OpenMP) spin while they wait. Two processes on one machine then hinder each other: each takes seven times
+# as long as alone, where half the machine means twice. A short spin costs one process nothing; `anyms bench speed` measures it.
+# The number is read when torch is loaded, so it is set before, and only where nobody has decided otherwise.
+SPINS = 1000
+
+
+def calm_threads(environ):
+    "Let idle threads of OpenMP give way soon, in this environment, unless its owner has said how they shall wait."
+    if "OMP_WAIT_POLICY" not in environ: environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    return environ
+
+
+if "torch" not in _sys.modules: calm_threads(_os.environ)
 
 # Two notices that help nobody here: we name the Pillow image processors ourselves, and an empty list of modules needs no warning.
 _logging.getLogger("transformers.utils.import_utils").addFilter(lambda r: "requires torchvision" not in str(r.msg))
@@ -14,7 +29,7 @@ _logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda r: "kept 
 _HOME = dict(
     Box="layout", Subject="layout", Layout="layout",
     VARIANTS="attend", variant="attend",
-    installed="processors",
+    installed="processors", exclusive="processors",
     overlay="heatmap", panel="heatmap",
     capture="capture", Maps="capture",
     load="pipeline", generate="pipeline", compare="pipeline", Result="pipeline", Runs="pipeline",

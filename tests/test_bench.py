@@ -111,9 +111,10 @@ def test_ratios_are_of_pairs():
 
 def test_everything_in_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "time_picture", lambda *a: pd.DataFrame([dict(round=0, way="fused", wall=1.)]))
+    monkeypatch.setattr(speed, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
     told = []
     out = bench(tmp_path/"b", quick=True, echo=told.append)
-    assert sorted(p.name for p in out.iterdir()) == ["about.json", "layers.csv", "making.csv", "memory.csv", "picture.csv", "steps.csv", "watching.csv"]
+    assert sorted(p.name for p in out.iterdir()) == ["about.json", "layers.csv", "making.csv", "memory.csv", "picture.csv", "steps.csv", "together.csv", "watching.csv"]
     facts = json.loads((out/"about.json").read_text())
     assert facts["weights"] == "random" and {"date", "cpu", "cores", "threads", "gpu", "torch", "diffusers", "anyms", "size", "dtype"} <= set(facts)
     memory = pd.read_csv(out/"memory.csv")
@@ -121,11 +122,12 @@ def test_everything_in_seconds(tmp_path, monkeypatch):
 
 
 def test_only_pictures_of_the_embedded_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
     compiler, compiled = torch.compile, []
     monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or compiler(net, backend="eager"))
     out = bench(tmp_path/"b", quick=True, net="stickers", compiled=True, echo=lambda line: None)
     table = pd.read_csv(out/"picture.csv")
-    assert sorted(p.name for p in out.iterdir()) == ["about.json", "picture.csv"] and json.loads((out/"about.json").read_text())["net"] == "stickers"
+    assert sorted(p.name for p in out.iterdir()) == ["about.json", "picture.csv", "together.csv"] and json.loads((out/"about.json").read_text())["net"] == "stickers"
     assert list(zip(table.net, table.way)) == [("eager", "text_only"), ("eager", "fused"), ("compiled", "text_only"), ("compiled", "fused")]
     assert len(compiled) == 1 and (table.pipeline <= table.wall).all()
 
@@ -171,3 +173,30 @@ def test_a_run_of_these_shapes_takes_what_was_estimated():
 
 
 def test_nets_are_not_shared_between_tests(unet): assert set(NETS) == {"sdxl", "sd15", "tiny"} and unet.config.block_out_channels == (32, 64)
+
+
+def test_two_processes_at_once(monkeypatch):
+    "Each setting alone and with a neighbour, in turn, by processes that got the setting; the ratio is of medians."
+    class Drawer:
+        def __init__(self, spins): self.spins, self.stdin, self.stdout, self.ended = spins, self, self, False
+        def write(self, text): self.steps = int(text)
+        def flush(self): pass
+        def readline(self): return f"{self.spins*len(asked[-1])/1000}" if asked else "ready"
+        def kill(self): self.ended = True
+        def communicate(self): pass
+    made, asked = [], []
+    monkeypatch.setattr(speed, "_drawer", lambda spins: made.append(Drawer(spins)) or made[-1])
+    drawn = speed._drawn_by
+    monkeypatch.setattr(speed, "_drawn_by", lambda processes, steps: asked.append(processes) or drawn(processes, steps))
+    table = speed.time_together(3, rounds=2, spins=(5000, 1000))
+    assert list(table.processes) == [1, 2]*4 and list(table.spins) == [5000, 5000, 1000, 1000]*2 and {p.steps for p in asked[-1]} == {3}
+    assert all(p.ended for p in made) and len(made) == 4
+    found = speed.together_ratio(table)
+    assert found.alone.to_dict() == {1000: 1., 5000: 5.} and found.ratio.to_dict() == {1000: 2., 5000: 2.}
+
+
+def test_a_drawer_gets_the_setting(monkeypatch):
+    monkeypatch.setattr(speed, "_DRAWER", "import os; print(os.environ['GOMP_SPINCOUNT'], os.environ.get('OMP_WAIT_POLICY'), flush=True)")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    process = speed._drawer(77)
+    assert process.communicate()[0].split() == ["77", "None"]

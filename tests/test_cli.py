@@ -1,5 +1,5 @@
 "The command line, on the tiny random pipeline in place of the embedded model (and on the real one where its weights are there)."
-import json, resource, subprocess, sys, time
+import json, os, signal, subprocess, sys
 
 import pandas as pd
 import pytest
@@ -11,7 +11,7 @@ from anyms import cli
 from anyms.layout import Layout
 from anyms.pipeline import Result, Runs
 
-COMMANDS = ["demo", "generate", "compare", "train", "explore", "docs", "bench", "check"]
+COMMANDS = ["demo", "generate", "compare", "stickers", "train", "explore", "docs", "bench", "check"]
 FOX, CROWN = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "crown@.25,0,.75,.6"]
 
 
@@ -28,16 +28,11 @@ def tiny(pipes, monkeypatch):
 
 # help
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    "At most 0.5 s of processor time, best of three, in a fresh Python (wall time would measure the other programs on this machine)."
+def test_help_imports_nothing_heavy():
+    "Why help comes at once."
     code = "import sys; from anyms.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'numpy', 'diffusers', 'PIL', 'pandas') if m in sys.modules])"
-    used, times = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]), []
-    for _ in range(3):
-        start = used()
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        times.append(used() - start)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]") and all(c in out for c in COMMANDS)
-    assert min(times) <= .5
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -78,11 +73,17 @@ def test_demo_again_replaces_its_own_files(tiny, tmp_path):
 def opened(monkeypatch):
     "What a server would have been started with."
     calls = []
-    def call(command, env):
-        settings = json.loads(open(f"{env['JUPYTER_CONFIG_PATH'].split(':')[0]}/voila.json").read())
-        calls.append((command, settings["Voila"]["tornado_settings"]["headers"]["Content-Security-Policy"]))
-        return 0
-    monkeypatch.setattr(cli.subprocess, "call", call)
+    class Server:
+        def __init__(self, command, env):
+            home = env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
+            settings = json.loads(open(f"{home}/voila.json").read())
+            news = json.loads(open(f"{home}/labconfig/default_setting_overrides.json").read())
+            assert news["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+            assert env["GOMP_SPINCOUNT"] or env["OMP_WAIT_POLICY"]
+            calls.append((command, settings["Voila"]["tornado_settings"]["headers"]["Content-Security-Policy"]))
+        def wait(self): return 0
+        def poll(self): return 0
+    monkeypatch.setattr(cli.subprocess, "Popen", Server)
     return calls
 
 
@@ -113,8 +114,29 @@ def test_explore_without_voila(opened, tmp_path, monkeypatch):
 
 
 def test_explore_hands_on_the_servers_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.subprocess, "call", lambda *a, **k: 3)
+    monkeypatch.setattr(cli, "_opener", lambda *a: [sys.executable, "-c", "raise SystemExit(3)"])
     assert run("explore", tmp_path).exit_code == 3
+
+
+def test_explore_ends_its_server_when_it_is_told_to_end(tmp_path):
+    "TERM, as a service manager or a closed terminal sends it, and not only Ctrl-C."
+    server = f"import os, pathlib, time; pathlib.Path({str(tmp_path/'pid')!r}).write_text(str(os.getpid())); time.sleep(600)"
+    code = f"import sys; from anyms import cli; cli._opener = lambda *a: [sys.executable, '-c', {server!r}]; cli.app(['explore', {str(tmp_path)!r}])"
+    ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path/"pid").exists() or not (tmp_path/"pid").read_text(): assert ours.poll() is None
+        pid = int((tmp_path/"pid").read_text())
+        ours.send_signal(signal.SIGTERM)
+        assert ours.wait(60) == 0
+        with pytest.raises(ProcessLookupError): os.kill(pid, 0)
+    finally: ours.kill()
+
+
+def test_kernels_of_closed_pages_end(opened, tmp_path):
+    run("explore", tmp_path)
+    run("explore", tmp_path, "--lab")
+    (app, _), (lab, _) = opened
+    assert "--MappingKernelManager.cull_idle_timeout=60" in app and not [w for w in lab if "cull" in w]
 
 
 def test_explorer_cells_run(pipes, monkeypatch):
@@ -186,7 +208,7 @@ def test_subject_with_a_picture(tiny, tmp_path):
 
 def test_model_options_are_passed_on(tiny, tmp_path):
     run("generate", "a fox", *FOX, "--model", "here", "--adapter", "a.safetensors", "--device", "cpu", "--steps", 1, "--out", tmp_path/"g")
-    assert [str(x) for x in tiny[0]] == ["here", "a.safetensors", "cpu"]
+    assert [str(x) for x in tiny[0]] == ["here", "a.safetensors", "cpu", "None"]
 
 
 def test_compare(tiny, tmp_path):
@@ -240,7 +262,7 @@ def test_train_is_a_thin_wrapper(monkeypatch):
     assert run("train", "joint", "--minutes", 2.5, "--out", "x", "--device", "cpu", "--no-resume").exit_code == 0
     stage, minutes, out, device, resume, stages = calls[0]
     assert (stage, minutes, str(out), device, resume) == ("joint", 2.5, "x", "cpu", False)
-    assert set(stages) == {"decoder", "joint", "encoder", "detector", "embedder"}
+    assert set(stages) == {"decoder", "joint", "detector", "embedder"}
 
 
 def test_check_says_what_is_there(monkeypatch):
@@ -308,9 +330,7 @@ def test_check_times_a_picture(tiny, monkeypatch):
 @pytest.mark.slow
 def test_demo_on_the_embedded_model(embedded, tmp_path):
     "The main job, as a newcomer runs it."
-    start = time.perf_counter()
     done = run("demo", "--out", tmp_path/"d")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path/"d"/"table.csv").set_index("variant")
     assert table.norm_in_box["crop_merge"] > table.norm_in_box["full"]
-    assert time.perf_counter() - start < 60

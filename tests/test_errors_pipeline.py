@@ -225,7 +225,7 @@ TEXTS = [
     (lambda: parse_subject("fox@a,b,c,d"), ValueError, "'a,b,c,d' is not four numbers"),
     (lambda: parse_subject("dragon@0,0,1,1"), ValueError, "'dragon' has no image, and .*not in the sticker world.*give --subject dragon=IMAGE@"),
     (lambda: parse_subject("fox=nowhere.png@0,0,1,1"), (FileNotFoundError, ValueError), "nowhere.png"),
-    (lambda: parse_subject("fox@10,20,30,40"), ValueError, "from_pixels"),
+    (lambda: parse_subject("fox@10,20,30,40"), ValueError, "fractions of the picture from 0 to 1 .pixels divided by its width and height.*10,20,30,40"),
     (lambda: _numbers("one"), ValueError, "--seeds 'one': write whole numbers as 0,1,2 or a range as 0-3"),
     (lambda: _numbers("3-1"), ValueError, "--seeds '3-1'"),
     (lambda: _numbers(""), ValueError, "--seeds ''"),

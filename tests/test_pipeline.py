@@ -44,12 +44,11 @@ def same(a, b): return np.array_equal(np.asarray(a.image), np.asarray(b.image))
 def python(code): return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_import_is_quick_and_light():
-    "`import anyms` brings no heavy package and takes at most 0.3 s (best of three: other programs share this machine)."
-    code = "import sys, time; t = time.perf_counter(); import anyms; t = time.perf_counter() - t; print(t, any(m in sys.modules for m in ('torch', 'numpy', 'diffusers', 'PIL')))"
-    answers = [python(code).split() for _ in range(3)]
-    assert min(float(t) for t, _ in answers) <= .3
-    assert {heavy for _, heavy in answers} == {"False"}
+def test_import_is_light():
+    "`import anyms` is quick because it brings nothing: no heavy package, hardly any module at all."
+    code = "import sys; before = set(sys.modules); import anyms; new = set(sys.modules) - before; print(any(m in new for m in ('torch', 'numpy', 'diffusers', 'PIL')), len(new))"
+    heavy, count = python(code).split()
+    assert heavy == "False" and int(count) < 60
 
 
 def test_public_names():
@@ -117,7 +116,7 @@ def test_equals_a_bare_call(pipe, layout, draw):
     "generate is a convenience: `installed` and a bare diffusers call give the very same picture."
     from anyms import installed
     with installed(pipe.unet, layout, "masked"):
-        bare = pipe(PROMPT, negative_prompt="", ip_adapter_image=[layout.images], num_inference_steps=2, guidance_scale=3., generator=torch.Generator().manual_seed(5)).images[0]
+        bare = pipe(PROMPT, ip_adapter_image=[layout.images], num_inference_steps=2, guidance_scale=3., generator=torch.Generator().manual_seed(5)).images[0]
     assert np.array_equal(np.asarray(bare), np.asarray(draw("masked", seed=5).image))
 
 
