@@ -13,7 +13,7 @@ from test_widgets import decoded, some_runs
 pytestmark = pytest.mark.slow
 NAMES = ("fox", "<b>crown</b>")
 
-EXPLORER = ["from anyms.pipeline import Runs\nruns = Runs.load('runs')", "explorer = runs.explore()\nexplorer"]
+EXPLORER = ["from anyms.pipeline import Runs\nfrom anyms.widgets import explore\nruns = Runs.load('runs')", "explorer = explore(runs, step=3)\nexplorer"]
 EDITOR = ["from anyms.pipeline import Runs\nfrom anyms.widgets import edit\nlayout = Runs.load('runs').layout", "editor = edit(layout)\neditor"]
 PLAYER = ["from anyms.pipeline import Runs, load\nfrom anyms.widgets import play\nlayout = Runs.load('runs').layout\npipe = load('stickers')",
           "player = play(pipe, 'a fox on the beach', layout, steps=2)\nplayer"]
@@ -178,6 +178,44 @@ def test_a_restarted_kernel_loses_nothing_that_was_shown(explorer, moments):
     shows(page, moments, step=0, stat="norm")
 
 
+def test_pictures_grow_with_the_window_and_fill_a_projector(explorer):
+    page = explorer
+    side = lambda: page.locator("canvas[data-kind=picture]").first.bounding_box()["width"]
+    sides = []
+    for width, height in ((1280, 800), (1920, 1080)):
+        page.set_viewport_size(dict(width=width, height=height))
+        page.wait_for_timeout(300)
+        sides.append(side())
+        assert page.locator("canvas[data-kind=heat]").first.bounding_box()["height"]*2 < height
+    assert sides[1] > 1.3*sides[0] >= 1.3*200
+    page.locator("button[data-name=projector]").click()
+    page.wait_for_function("before => document.querySelector('canvas[data-kind=picture]').getBoundingClientRect().width > before", arg=sides[1])
+    assert page.locator("input[data-name=step]").is_visible() and not page.locator("input[data-name=stat]").first.is_visible() and not page.locator(".anyms-explorer table").first.is_visible()
+    page.locator("button[data-name=projector]").click()
+    page.wait_for_function("() => document.querySelector('.anyms-explorer table').checkVisibility()")
+
+def test_the_heat_keeps_the_colours_of_the_bar(explorer, moments):
+    for strength in (.3, .7): set_range(explorer, "strength", strength); shows(explorer, moments, step=3)
+
+def test_the_statistic_is_said_in_a_sentence(explorer):
+    assert "who would win this place" in explorer.locator(".anyms-explorer .meaning").inner_text()
+    explorer.locator("input[data-name=stat]").nth(1).check()
+    explorer.wait_for_selector(".anyms-explorer .meaning:text('moved this place')")
+    assert "100% may show colour outside" in explorer.locator(".anyms-explorer .counted").inner_text()
+
+LABELLESS = """() => [...document.querySelectorAll('.anyms input, .anyms select, .anyms button, .anyms [role=button], .anyms [role=img]')].filter(e =>
+    !(e.getAttribute('aria-label') || (e.labels && e.labels.length && e.labels[0].textContent.trim()) || (e.matches('button') && e.textContent.trim()))).map(e => e.outerHTML.slice(0, 120))"""
+
+def test_controls_have_names_and_room(chrome, lab):
+    for name, element in dict(explorer=".anyms-explorer[data-ready=yes]", editor=".anyms-editor g.box").items():
+        page = opened(chrome, lab, name)
+        page.wait_for_selector(element, timeout=60_000)
+        assert page.evaluate(LABELLESS) == []
+        small = "() => [...document.querySelectorAll('.anyms button, .anyms select, .anyms label')].filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 23.5).map(e => e.outerHTML.slice(0, 120))"
+        assert page.evaluate(small) == []
+        page.context.close()
+
+
 # the box editor in JupyterLab
 
 @pytest.fixture
@@ -219,6 +257,59 @@ def test_move_resize_draw_delete(editor):
     drag(page, (.2, .3), (-.5, .3))
     close(page, "[round(editor.layout.boxes[0].x0, 2)]", [0.])
     assert not page.outside
+
+def test_all_corners_and_edges_resize(editor):
+    page = editor
+    for start, stop, wanted in (((.505, .11), (.605, .21), [.6, .2, 1, .9]), ((.99, .21), (.89, .11), [.6, .1, .9, .9]), ((.61, .89), (.71, .79), [.7, .1, .9, .8]),
+                                ((.705, .45), (.605, .45), [.6, .1, .9, .8]), ((.895, .45), (.945, .5), [.6, .1, .95, .8]), ((.78, .105), (.8, .205), [.6, .2, .95, .8]),
+                                ((.78, .795), (.7, .895), [.6, .2, .95, .9])):
+        drag(page, start, stop)
+        close(page, BOXES, [[0, .1, .5, .9], wanted])
+
+def test_undo_and_redo_by_keys_and_buttons(editor):
+    page = editor
+    drag(page, (.75, .5), (.65, .55))
+    close(page, BOXES, [[0, .1, .5, .9], [.4, .15, .9, .95]])
+    page.keyboard.press("Delete")
+    follows(page, "editor.layout.names", [NAMES[0]])
+    page.keyboard.press("Control+z")
+    follows(page, "editor.layout.names", list(NAMES))
+    page.keyboard.press("Control+z")
+    close(page, BOXES, [[0, .1, .5, .9], [.5, .1, 1, .9]])
+    page.wait_for_selector("button[data-name=undo]:disabled")
+    page.locator("button[data-name=redo]").click()
+    close(page, BOXES, [[0, .1, .5, .9], [.4, .15, .9, .95]])
+    page.locator("button[data-name=redo]").click()
+    follows(page, "editor.layout.names", [NAMES[0]])
+    page.locator("g.box").first.focus()
+    page.keyboard.press("Delete")
+    follows(page, "editor.layout", None)
+    page.keyboard.press("Control+z")
+    follows(page, "editor.layout.names", [NAMES[0]])
+    page.keyboard.press("Control+Shift+z")
+    follows(page, "editor.layout", None)
+
+def test_type_fox_get_a_fox(editor):
+    page = editor
+    page.locator("button[data-name=add]").click()
+    follows(page, "editor.bare", ["subject"])
+    page.wait_for_selector(".anyms-editor .say:text('this box has no picture yet: choose one below')")
+    page.keyboard.type("fox 2"); page.keyboard.press("Enter")
+    follows(page, "[editor.layout.names[-1], editor.bare]", ["fox 2", []])
+    page.wait_for_selector(".anyms-editor select[data-name=drawing]")
+    page.locator("select[data-name=drawing][data-row='2']").select_option("noto (kept from training)")
+    follows(page, "editor.drawings['2'][2]", "noto")
+    page.keyboard.press("Control+z"); page.keyboard.press("Control+z"); page.keyboard.press("Control+z")
+    follows(page, "editor.layout.names", list(NAMES))
+    page.locator("g.box").first.focus()
+    page.keyboard.type("owl"); page.keyboard.press("Enter")
+    follows(page, "editor.layout.names", ["owl", NAMES[1]])
+
+def test_names_stand_above_all_boxes_and_apart(editor):
+    run_python(editor, "editor.layout = [s.replace(box=(.2, .2, .8, .8)) for s in editor.layout]")
+    editor.wait_for_function("() => document.querySelectorAll('svg.board > g:last-child text').length === 2")
+    first, second = (t.bounding_box() for t in editor.locator("svg.board > g:last-child text").all())
+    assert first["y"] + first["height"] <= second["y"] + 4 or first["x"] + first["width"] <= second["x"] or second["x"] + second["width"] <= first["x"]
 
 def test_keyboard_alone(editor):
     page = editor
@@ -281,6 +372,7 @@ def test_play_redraws_and_says_what_is_impossible(chrome, lab, embedded):
     page.locator(".widget-dropdown select").nth(0).select_option("full")
     page.locator(".widget-dropdown select").nth(1).select_option("zero")
     page.wait_for_function(changed, arg=second, timeout=120_000)
+    eventually(page, "() => document.querySelector('svg.board image').getAttribute('display')", "inline")
     assert python(page, "[player.error, player.result.settings['variant']]") == ["", "full"]
     page.context.close()
 

@@ -1,5 +1,5 @@
 "The widgets without a browser: traits in, pictures, numbers and files out. What a page shows is in test_browser_lab.py."
-import base64, html, io, json, re, time, zipfile
+import base64, html, io, json, re, zipfile
 from html.parser import HTMLParser
 
 import numpy as np, pytest, traitlets
@@ -202,15 +202,15 @@ def test_large_seeds_survive_javascript():
 
 def test_any_registered_variant_may_join(): assert explore(some_runs(variants=("full", "soft edges/2"))).variants == ["full", "soft edges/2"]
 
-def test_opens_and_steps_quickly(runs):
-    start = time.process_time()  # ours alone: other tests share the machine
-    e = explore(runs); e._repr_mimebundle_()
-    assert time.process_time() - start < 3
-    e.image()
-    times = []
-    for t in list(range(4))*3:
-        start = time.process_time(); e.step = t; e.image(); e.table(); times.append(time.process_time() - start)
-    assert sorted(times)[len(times)//2] < .15
+def test_opens_and_steps_without_a_model(runs, monkeypatch):
+    "Everything that a slider shows comes from what was recorded: no pipeline is called."
+    def model(*a, **k): raise AssertionError("a slider has called the model")
+    monkeypatch.setattr("anyms.pipeline.generate", model)
+    e = explore(runs)
+    assert e._repr_mimebundle_()
+    for t in range(4):
+        e.step = t
+        assert min(e.image().size) > 0 and len(e.table())
 
 def test_wrong_things_to_explore():
     for wrong in (None, 3, "runs", [1, 2]):
@@ -269,12 +269,10 @@ def test_energy_has_no_shares():
 def test_fifty_subjects():
     names = [f"subject number {i}" for i in range(50)]
     runs = Runs(a_result(a_layout(names), v, steps=2, layers={"up_blocks.0.attn2": (64, 64)}) for v in ("full", "masked"))
-    start = time.perf_counter()
     e = explore(runs)
     said, = talk(e, {"want": [["film", "0"], ["heat", "0", "mass", "all layers", "shared", names[49]], ["numbers", "0", "mass", "all layers"]]})
     assert len(said["sheets"]) == 3 and said["sheets"][2][1]["leak"] is None and "50 subjects" in said["sheets"][2][1]["say"]
     assert len(e.html()) < 300_000 and len(e.table()) == 100
-    assert time.perf_counter() - start < 20
 
 def test_pictures_that_are_not_square():
     layout = a_layout()
@@ -555,7 +553,8 @@ def test_an_impossible_state_is_said_in_the_panel(player, capsys):
 
 def test_a_subject_without_a_picture_is_said_in_the_panel(player):
     player.editor.boxes = [*player.editor.boxes, dict(id=9, name="<i>new</i>", box=[0, 0, .2, .2], priority=0, scale=1)]
-    assert player.wait(120) and "no reference image" in player.error and "<i>new" not in player.screen.value
+    assert player.wait(120) and player.error == "<i>new</i>: this box has no picture yet: choose one below." and "<i>new" not in player.screen.value
+    assert "block;opacity" not in player.screen.value, "the picture fades only when something went wrong"
     player.editor.boxes = []
     assert player.wait(120) and "no subject yet" in player.error
 

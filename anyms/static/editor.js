@@ -13,19 +13,31 @@ function anymsEditor(root, model, on) {
   const copy = () => get('boxes').map(b => ({...b, box: [...b.box]})), trim = x => Math.round(x * 1e4) / 1e4, clamp = (x, a, b) => Math.min(b, Math.max(a, x));
   root.classList.add('anyms', 'anyms-editor');
   anymsKeys(root);
-  const board = draw('svg', {class: 'board', role: 'group', 'aria-label': 'the picture and its boxes'});
-  const back = draw('image', {preserveAspectRatio: 'none'}, board), grid = draw('image', {preserveAspectRatio: 'none', style: 'image-rendering:pixelated;pointer-events:none'}, board), layer = draw('g', {}, board);
+  const board = draw('svg', {class: 'board', role: 'group', tabindex: -1, 'aria-label': 'the picture and its boxes'});
+  const back = draw('image', {preserveAspectRatio: 'none'}, board), grid = draw('image', {preserveAspectRatio: 'none', style: 'image-rendering:pixelated;pointer-events:none'}, board);
+  const layer = draw('g', {}, board), labels = draw('g', {style: 'pointer-events:none;user-select:none'}, board);  // names lie above all boxes
   const level = make('select', {'data-name': 'level', 'aria-label': 'token grid', onchange: e => put('level', e.target.selectedIndex - 1)},
     make('option', {text: 'no grid'}), ...get('levels').map(([h, w]) => make('option', {text: `${h} x ${w} tokens`})));
   const snap = make('input', {type: 'checkbox', 'data-name': 'snap', onchange: e => put('snap', e.target.checked)});
-  const list = make('div', {style: 'max-height:22em;overflow:auto'}), say = make('div', {class: 'say', role: 'status'}), gone = make('div', {class: 'say bad', role: 'alert'}), legend = make('div', {class: 'hint'});
+  const under = make('input', {type: 'checkbox', 'data-name': 'under', checked: true, onchange: () => all()}), mayHide = make('label', {}, under, make('b', {text: 'picture'}));
+  const undo = make('button', {type: 'button', 'data-name': 'undo', text: '↶ undo', title: 'undo (Ctrl+Z)', onclick: () => model.send({undo: -1})});
+  const redo = make('button', {type: 'button', 'data-name': 'redo', text: '↷ redo', title: 'redo (Ctrl+Shift+Z)', onclick: () => model.send({undo: 1})});
+  const known = make('datalist', {id: 'anyms' + Math.random().toString(36).slice(2)}, ...get('nouns').map(n => make('option', {value: n})));
+  const list = make('div', {style: 'max-height:24em;overflow:auto'}), say = make('div', {class: 'say', role: 'status'}), gone = make('div', {class: 'say bad', role: 'alert'}), legend = make('div', {class: 'hint'});
   root.replaceChildren(
-    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => add(spot())}),
-      make('label', {}, snap, make('b', {text: 'snap to tokens'})), make('label', {}, make('b', {text: 'show'}), level), legend),
-    make('div', {class: 'panels'}, board, make('div', {style: 'flex:1 1 300px;min-width:0'}, list)), say, gone,
-    make('div', {class: 'hint', text: 'Drag a box to move it, its lower right corner to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Delete removes it.'}));
+    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => rename(add(spot()))}), undo, redo,
+      make('label', {}, snap, make('b', {text: 'snap to tokens'})), make('label', {}, make('b', {text: 'show'}), level), mayHide, legend),
+    board, say, gone, list, known,
+    make('div', {class: 'hint', text: 'Drag a box to move it, a corner or an edge to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Enter renames, Delete removes it, Ctrl+Z undoes.'}));
+  root.addEventListener('keydown', e => {    // undo, but not while a text is being typed: there it is the text's own
+    const key = e.key.toLowerCase(), typing = e.target.matches('input[type=text], input[type=number]') && e.target.value !== e.target.defaultValue;
+    if (!(e.ctrlKey || e.metaKey) || e.altKey || typing || !['z', 'y'].includes(key)) return;
+    model.send({undo: key === 'y' || e.shiftKey ? 1 : -1});
+    e.preventDefault(); e.stopPropagation();
+  });
 
-  // changes
+  // changes; those of one drag, or of one key held down, carry one number and are undone at once
+  const begin = () => model.set('gesture', get('gesture') + 1);
   const cells = () => get('levels')[Math.max(0, get('level'))];
   function fit(box) {                       // inside the picture, on token edges if wanted, never empty
     let [x0, y0, x1, y1] = box;
@@ -49,13 +61,15 @@ function anymsEditor(root, model, on) {
     dx = clamp(dx, -x0, 1 - x1); dy = clamp(dy, -y0, 1 - y1);
     return fit([x0 + dx, y0 + dy, x1 + dx, y1 + dy]);
   }
-  const sized = ([x0, y0, x1, y1], dx, dy) => fit([x0, y0, clamp(x1 + dx, x0 + .02, 1), clamp(y1 + dy, y0 + .02, 1)]);
+  const sized = ([x0, y0, x1, y1], dx, dy, part = 'se') => fit([part.includes('w') ? clamp(x0 + dx, 0, x1 - .02) : x0, part.includes('n') ? clamp(y0 + dy, 0, y1 - .02) : y0,
+    part.includes('e') ? clamp(x1 + dx, x0 + .02, 1) : x1, part.includes('s') ? clamp(y1 + dy, y0 + .02, 1) : y1]);
   function add(box, save = true) {
     const boxes = copy(), id = 1 + Math.max(-1, ...boxes.map(b => b.id), get('last')), names = boxes.map(b => b.name);
     const spare = get('library').find(n => !names.includes(n));
     let name = spare || 'subject', n = 1;
     while (names.includes(name)) name = 'subject ' + ++n;
     boxes.push({id, name, box: fit(box), priority: 0, scale: 1});
+    if (save) begin();
     model.set('last', id); model.set('boxes', boxes); model.set('selected', id);
     if (save) model.save_changes();
     return id;
@@ -66,19 +80,25 @@ function anymsEditor(root, model, on) {
   }
   function remove(id) {
     const boxes = copy(), at = boxes.findIndex(b => b.id === id), next = boxes[at + 1] || boxes[at - 1];
+    begin();
     put('boxes', boxes.filter(b => b.id !== id));
-    if (next) focus(next.id);
+    if (next) focus(next.id); else board.focus();
   }
-  const rank = (id, way) => change(id, (b, boxes) => {
+  const once = (id, f) => { begin(); change(id, f); };
+  const rank = (id, way) => once(id, (b, boxes) => {
     const others = boxes.filter(c => c.id !== id).map(c => c.priority);
     if (others.length) b.priority = way > 0 ? Math.max(...others) + 1 : Math.min(...others) - 1;
   });
+  const rename = (id, text) => { const field = list.querySelector(`[data-name=name][data-row="${id}"]`); if (field) { if (text) field.value = text; field.focus(); if (!text) field.select(); } };
   const focus = id => { const node = layer.querySelector(`[data-id="${id}"]`); if (node) node.focus(); };
   function key(e, b) {
     const way = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[e.key], [h, w] = get('snap') ? cells() : [100, 100];
-    if (way) change(b.id, c => { c.box = (e.shiftKey ? sized : moved)(c.box, way[0] / w, way[1] / h); });
+    if (e.ctrlKey || e.altKey || e.metaKey) return;
+    if (way) { if (!e.repeat) begin(); change(b.id, c => { c.box = (e.shiftKey ? sized : moved)(c.box, way[0] / w, way[1] / h); }); }
     else if (e.key === 'Delete' || e.key === 'Backspace') remove(b.id);
+    else if (e.key === 'Enter') rename(b.id);
     else if (e.key === ']' || e.key === '[') rank(b.id, e.key === ']' ? 1 : -1);
+    else if (/^\p{L}$/u.test(e.key)) rename(b.id, e.key);   // a name typed on a box goes into its field
     else return;
     e.preventDefault(); e.stopPropagation();
   }
@@ -86,32 +106,52 @@ function anymsEditor(root, model, on) {
   // the board
   function paint() {
     const [W, H] = size(), held = root.contains(document.activeElement) && document.activeElement.closest('g.box'), id = held && held.dataset.id;
+    root.style.setProperty('--aspect', W / H);
     board.setAttribute('viewBox', `0 0 ${W} ${H}`); board.setAttribute('width', W); board.setAttribute('height', H);
     for (const im of [back, grid]) { im.setAttribute('width', W); im.setAttribute('height', H); }
-    layer.replaceChildren();
+    layer.replaceChildren(); labels.replaceChildren();
+    const plates = [], shade = get('level') >= 0 ? .05 : pictured() ? .06 : .22;
     const order = get('boxes').map((b, i) => [b, i]).sort((a, b) => a[0].priority - b[0].priority || a[1] - b[1]);
     for (const [b] of order) {
       const [x0, y0, x1, y1] = b.box, x = x0 * W, y = y0 * H, w = (x1 - x0) * W, h = (y1 - y0) * H, ink = hue(b);
       const g = draw('g', {class: 'box', tabindex: 0, role: 'button', 'data-id': b.id,
         'aria-label': `${b.name}: from ${percent(x0)}, ${percent(y0)} to ${percent(x1)}, ${percent(y1)}, priority ${b.priority}`}, layer);
-      draw('rect', {class: 'edge', x, y, width: w, height: h, fill: ink, 'fill-opacity': get('level') < 0 ? .22 : .05, stroke: ink, 'stroke-width': 3, 'data-part': 'move'}, g);
-      const tag = draw('text', {x: x + 5, y: y + 15, 'font-size': 13, fill: '#fff', stroke: '#000', 'stroke-width': 3, 'paint-order': 'stroke', style: 'pointer-events:none;user-select:none'}, g);
-      const room = Math.max(2, Math.floor((W - x - 6) / 7.5));
-      tag.textContent = b.name.length > room ? b.name.slice(0, room - 1) + '…' : b.name;
-      draw('rect', {class: 'grip', x: x + w - 12, y: y + h - 12, width: 12, height: 12, fill: ink, stroke: '#fff', 'data-part': 'size'}, g);
+      draw('rect', {class: 'edge', x, y, width: w, height: h, fill: ink, 'fill-opacity': shade, stroke: ink, 'stroke-width': 3, 'data-part': 'move'}, g);
+      handles(g, x, y, w, h, ink);
+      label(b.name, x, y, w, h, W, H, plates);
       g.addEventListener('keydown', e => key(e, b));
       g.addEventListener('focus', () => { if (get('selected') !== b.id) put('selected', b.id); });
     }
     if (id) focus(id);
   }
   const percent = x => Math.round(100 * x) + '%';
+  function handles(g, x, y, w, h, ink) {    // wide strips to take hold of, of which one sees the corners
+    const reach = Math.min(12, w / 3), rise = Math.min(12, h / 3);
+    const at = {n: [x, y - 4, w, rise], s: [x, y + h - rise + 4, w, rise], w: [x - 4, y, reach, h], e: [x + w - reach + 4, y, reach, h]};
+    for (const part in at) { const [left, top, width, height] = at[part]; draw('rect', {class: 'hold ' + part, x: left, y: top, width, height, 'data-part': part}, g); }
+    for (const part of ['nw', 'ne', 'sw', 'se']) {
+      const left = part.includes('w') ? x : x + w - reach, top = part.includes('n') ? y : y + h - rise, e = 6;
+      draw('rect', {class: 'grip ' + part, x: part.includes('w') ? x : x + w - reach, y: top, width: reach, height: rise, fill: ink, stroke: '#fff'}, g);
+      draw('rect', {class: 'hold ' + part, x: left - e, y: top - e, width: reach + 2 * e, height: rise + 2 * e, 'data-part': part}, g);
+    }
+  }
+  function label(name, x, y, w, h, W, H, plates) {   // in the corner of its box where no other name stands
+    const room = Math.max(2, Math.floor((W - 6) / 7.5)), text = name.length > room ? name.slice(0, room - 1) + '…' : name, wide = 7.5 * text.length;
+    const spots = [[x + 15, y + 15], [x + w - wide - 15, y + 15], [x + 15, y + h - 6], [x + w - wide - 15, y + h - 6], [x + 15, y + h / 2 + 5], [x + 15, y + 31], [x + 15, y + 47]]
+      .map(([a, b]) => [clamp(a, 2, Math.max(2, W - wide - 4)), clamp(b, 13, H - 4)]);
+    const free = ([a, b]) => plates.every(([c, d, long]) => a + wide < c || c + long < a || Math.abs(b - d) > 14);
+    const [a, b] = spots.find(free) || spots[0];
+    plates.push([a, b, wide]);
+    draw('text', {x: a, y: b, 'font-size': 13, fill: '#fff', stroke: '#000', 'stroke-width': 3, 'paint-order': 'stroke'}, labels).textContent = text;
+  }
 
   let drag = null;
   const point = e => { const r = board.getBoundingClientRect(); return [(e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height]; };
   board.addEventListener('pointerdown', e => {
     const [x, y] = point(e), g = e.target.closest && e.target.closest('g.box');
     if (g) { const b = get('boxes').find(c => c.id === +g.dataset.id); drag = {id: b.id, part: e.target.dataset.part || 'move', x, y, box: [...b.box]}; }
-    else drag = {id: null, part: 'size', x, y, box: [x, y, x, y]};
+    else drag = {id: null, part: 'se', x, y, box: [x, y, x, y]};
+    begin();
     board.setPointerCapture(e.pointerId); e.preventDefault();
     if (drag.id != null) focus(drag.id);
   });
@@ -123,32 +163,56 @@ function anymsEditor(root, model, on) {
       drag.id = add([drag.x, drag.y, drag.x + .02, drag.y + .02], false);
       drag.fresh = true;
     }
-    change(drag.id, b => { b.box = drag.fresh ? fit([Math.min(drag.x, x), Math.min(drag.y, y), Math.max(drag.x, x, Math.min(drag.x, x) + .02), Math.max(drag.y, y, Math.min(drag.y, y) + .02)]) : drag.part === 'move' ? moved(drag.box, dx, dy) : sized(drag.box, dx, dy); });
+    change(drag.id, b => { b.box = drag.fresh ? fit([Math.min(drag.x, x), Math.min(drag.y, y), Math.max(drag.x, x, Math.min(drag.x, x) + .02), Math.max(drag.y, y, Math.min(drag.y, y) + .02)]) : drag.part === 'move' ? moved(drag.box, dx, dy) : sized(drag.box, dx, dy, drag.part); });
   });
   const drop = () => { if (drag) { const id = drag.id; drag = null; model.save_changes(); if (id != null) focus(id); } };
   board.addEventListener('pointerup', drop);
   board.addEventListener('pointercancel', drop);
 
-  // the list beside it
+  // the list below it
   let rows = '';
+  list.addEventListener('focusout', () => setTimeout(table));
   function table() {
-    const boxes = get('boxes'), now = JSON.stringify([boxes.map(b => [b.id, b.name, b.priority, b.scale]), get('thumbs'), get('palette')]);
-    if (now === rows) return;
-    const held = root.contains(document.activeElement) && list.contains(document.activeElement) ? [document.activeElement.dataset.name, document.activeElement.dataset.row] : null;
+    const boxes = get('boxes'), now = JSON.stringify([boxes.map(b => [b.id, b.name, b.priority, b.scale]), get('thumbs'), get('palette'), get('drawings')]);
+    const held = list.contains(document.activeElement) ? document.activeElement : null, typed = held && held.matches('input') && held.value !== held.defaultValue;
+    if (now === rows || typed) return;     // what is being typed stays; the list follows when the field is left
+    const mark = held && held.type === 'text' ? [held.selectionStart, held.selectionEnd] : null;
     rows = now;
     const button = (b, name, text, title, f) => make('button', {type: 'button', 'data-name': name, 'data-row': b.id, 'aria-label': `${title}: ${b.name}`, title, text, onclick: f});
     list.replaceChildren(make('table', {}, make('tbody', {}, ...boxes.map(b => {
-      const thumb = get('thumbs')[b.id], file = make('input', {type: 'file', accept: 'image/*', hidden: true, onchange: async e => {
+      const thumb = get('thumbs')[b.id], file = make('input', {type: 'file', accept: 'image/*', hidden: true, 'aria-label': `a picture of ${b.name} from a file`, onchange: async e => {
         const f = e.target.files[0];
         if (f) model.send({image: b.id, file: f.name}, undefined, [await f.arrayBuffer()]);
       }});
-      return make('tr', {}, make('td', {}, make('span', {class: 'dot', style: 'background:' + hue(b)}), thumb ? make('img', {src: thumb, width: 28, height: 28, alt: 'reference', style: 'vertical-align:middle'}) : null),
-        make('td', {}, make('input', {type: 'text', 'data-name': 'name', 'data-row': b.id, size: 12, value: b.name, 'aria-label': 'name', onchange: e => change(b.id, c => { c.name = e.target.value; })})),
-        make('td', {}, make('label', {}, 'scale', make('input', {type: 'number', 'data-name': 'scale', 'data-row': b.id, min: 0, max: 10, step: .1, value: b.scale, style: 'width:4.5em', 'aria-label': `scale of ${b.name}`, onchange: e => change(b.id, c => { c.scale = e.target.value === '' ? null : +e.target.value; })}))),
+      return make('tr', {}, make('td', {}, make('span', {class: 'dot', style: 'background:' + hue(b)}), thumb ? make('img', {src: thumb, width: 28, height: 28, alt: 'reference of ' + b.name, style: 'vertical-align:middle;object-fit:contain'}) : make('span', {class: 'none', text: '?', title: 'no picture yet'})),
+        make('td', {}, make('input', {type: 'text', 'data-name': 'name', 'data-row': b.id, size: 12, value: b.name, list: known.id, autocomplete: 'off', 'aria-label': 'name of ' + b.name, onchange: e => { e.target.defaultValue = e.target.value; once(b.id, c => { c.name = e.target.value; }); }})),
+        make('td', {}, drawing(b)),
+        make('td', {}, make('label', {}, 'scale', make('input', {type: 'number', 'data-name': 'scale', 'data-row': b.id, min: 0, max: 10, step: .1, value: b.scale, style: 'width:4.5em', 'aria-label': `scale of ${b.name}`, onchange: e => { e.target.defaultValue = e.target.value; once(b.id, c => { c.scale = e.target.value === '' ? null : +e.target.value; }); }}))),
         make('td', {}, button(b, 'front', '▲', 'to the front', () => rank(b.id, 1)), ' ', button(b, 'back', '▼', 'to the back', () => rank(b.id, -1)), ' ',
           button(b, 'image', '…', 'choose its picture', () => file.click()), file, ' ', button(b, 'delete', '×', 'delete', () => remove(b.id))));
     }))));
-    if (held) { const node = list.querySelector(`[data-name="${held[0]}"][data-row="${held[1]}"]`); if (node) node.focus(); }
+    if (!held) return;
+    const node = list.querySelector(`[data-name="${held.dataset.name}"][data-row="${held.dataset.row}"]`);
+    if (!node) return board.focus();       // its row is gone: the keys still belong to the editor
+    node.focus();
+    if (mark) node.setSelectionRange(...mark);
+  }
+
+  function drawing(b) {                     // which of the library's drawings; for a box without a picture, of what
+    const [names, texts, chosen] = get('drawings')[b.id] || [[], [], ''], bare = !get('thumbs')[b.id];
+    if (!names.length && !(bare && get('nouns').length)) return null;
+    const first = names.length ? 'own picture' : 'choose a sticker …', values = names.length ? names : get('nouns');
+    const pick = make('select', {'data-name': 'drawing', 'data-row': b.id, title: names.length ? 'which drawing' : 'choose a picture', 'aria-label': (names.length ? 'which drawing of ' : 'a sticker for ') + b.name,
+      onchange: e => { const value = values[e.target.selectedIndex - (chosen ? 0 : 1)]; if (value == null) return; if (names.length) model.send({draw: b.id, drawing: value}); else once(b.id, c => { c.name = fresh(value, b.id); }); }},
+      ...(chosen ? [] : [make('option', {text: first})]), ...values.map((v, i) => make('option', {text: names.length ? texts[i] : v})));
+    pick.selectedIndex = chosen ? names.indexOf(chosen) : 0;
+    return pick;
+  }
+  function fresh(name, id) {                // a name that no other box has: fox, fox 2, fox 3
+    const taken = get('boxes').filter(c => c.id !== id).map(c => c.name);
+    let n = 1, found = name;
+    while (taken.includes(found)) found = `${name} ${++n}`;
+    return found;
   }
 
   // owners, gaps and collisions of the chosen level, as Python found them
@@ -169,13 +233,16 @@ function anymsEditor(root, model, on) {
   function words() {
     say.textContent = get('message'); say.classList.toggle('bad', get('bad'));
     level.selectedIndex = get('level') + 1; snap.checked = get('snap');
+    undo.disabled = !get('undoable'); redo.disabled = !get('redoable'); mayHide.hidden = !get('picture');
     if (get('picture')) back.setAttribute('href', get('picture')); else back.removeAttribute('href');
-    back.setAttribute('display', get('picture') ? 'inline' : 'none');
+    back.setAttribute('display', pictured() ? 'inline' : 'none');
   }
+  const pictured = () => Boolean(get('picture')) && under.checked;
   const all = () => { words(); tokens(); paint(); table(); };
-  ['boxes', 'palette', 'size', 'thumbs'].forEach(n => on('change:' + n, () => { paint(); table(); }));
+  ['boxes', 'palette', 'size', 'thumbs', 'drawings'].forEach(n => on('change:' + n, () => { paint(); table(); }));
   on('change:cells', tokens);
-  ['message', 'bad', 'snap', 'picture'].forEach(n => on('change:' + n, words));
+  ['message', 'bad', 'snap', 'undoable', 'redoable'].forEach(n => on('change:' + n, words));
+  on('change:picture', () => { words(); paint(); });
   on('change:level', all);
   on('comm_live_update', () => { gone.textContent = 'The kernel of this editor is gone: what you see stays, but Python no longer follows. Run the cell again.'; });
   all();
