@@ -415,9 +415,9 @@ def random_trios(
 # %% ../../nbs/stickers/00_world.ipynb #c0483
 CAST = (   # trios of (noun, drawing): the first for its story, the others by the rule above
     (('penguin', 'fluent-emoji'), ('hat', 'noto'), ('tree', 'fluent-emoji')),
-    (('cactus', 'twemoji'), ('umbrella', 'twemoji'), ('pizza', 'noto')),
-    (('cat', 'fluent-emoji-flat'), ('dog', 'noto'), ('ball', 'fluent-emoji-flat')),
-    (('whale', 'twemoji'), ('frog', 'noto'), ('tree', 'fluent-emoji-flat')))
+    (('cactus', 'noto'), ('cat', 'fluent-emoji-flat'), ('strawberry', 'fluent-emoji-flat')),
+    (('whale', 'twemoji'), ('frog', 'noto'), ('tree', 'fluent-emoji-flat')),
+    (('hat', 'twemoji'), ('octopus', 'fluent-emoji'), ('koala', 'fluent-emoji')))
 
 # %% ../../nbs/stickers/00_world.ipynb #c051
 def size_word(
