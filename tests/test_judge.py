@@ -192,6 +192,52 @@ def test_gallery_holds_every_other_drawing_of_the_noun(truth):
             assert pick == gallery(t, j).tolist()
 
 
+# --- missing and ghosts --------------------------------------------------------------------------------------------------------------
+def seen(*what):
+    "Detections of (noun, box, score)."
+    noun = torch.nn.functional.one_hot(torch.tensor([nouns().index(n) for n, *_ in what], dtype=torch.long), len(nouns())).float()
+    return J.Detections(torch.tensor([b for _, b, _ in what]).view(-1, 4), torch.tensor([s for *_, s in what]), noun, torch.zeros(10))
+
+HOME, AWAY = (.1, .1, .5, .5), (.6, .6, .9, .9)
+
+@pytest.mark.parametrize("what, missing, ghost", [
+    ([("fox", HOME, .9)], False, False),
+    ([], True, False),
+    ([("cat", HOME, .9)], True, False),                                # somebody else stands there
+    ([("fox", HOME, .1)], True, False),                                # too weak to count as seen
+    ([("fox", AWAY, .9)], True, True),
+    ([("fox", HOME, .9), ("fox", AWAY, .8)], False, True),
+    ([("fox", (.1, .1, .5, .89), .9)], False, False),                  # a little more than half of it is inside
+    ([("fox", (.1, .1, .5, .91), .9)], True, True),                    # a little less
+    ([("fox", (0., 0., 1., 1.), .9)], True, True),                     # as large as the picture: not in its box
+    ([("cat", AWAY, .9)], True, False),                                # of a noun that nobody named
+])
+def test_missing_and_ghosts(what, missing, ghost):
+    m, g = J.astray(seen(*what), dict(nouns=["fox"], boxes=[HOME]))
+    assert (m.tolist(), g.tolist()) == ([missing], [ghost])
+
+def test_share_inside_by_hand():
+    box = torch.tensor([[0., 0, 1, 1], [0., 0, 0, 1]])                 # the second is empty
+    assert J.share_inside(box, torch.tensor([[.5, 0, 2, .5]])).tolist() == [[.25], [0.]]
+
+def test_the_judge_counts_pictures_once(judge):
+    truth = held_out_layouts(8, subjects=(2, 2), overlapping=False)
+    gone = [t | dict(boxes=[t["boxes"][1], t["boxes"][0]]) for t in truth]   # true pictures, asked for swapped boxes: everybody is away
+    rows = judge(paint(scenes_of(truth)), gone)
+    value = bootstrap(rows, n=20).set_index("figure").value
+    assert value.missing > .9 and value.incomplete == 1 and value.ghost > .8 and value.stands > .7
+    own = bootstrap(judge(paint(scenes_of(truth)), truth), n=20).set_index("figure").value
+    assert own.missing < .1 and own.ghost < .1 and own.incomplete >= own.missing
+
+def test_lost_is_what_the_judge_would_have_seen():
+    rows = pd.concat([plain_rows([.9]*4).assign(missing=1.)], ignore_index=True); top = rows.assign(missing=[0., 0, 1, 1]*2)
+    told = bootstrap(J.with_lost(rows, top), n=20).set_index("figure").value
+    assert told.missing == 1 and told.lost == 1                        # of two that the judge sees, both are missing
+    kept = J.with_lost(rows.assign(missing=[0., 1, 1, 1]*2), top)
+    assert bootstrap(kept, n=20).set_index("figure").value.lost == .5
+    assert bootstrap(J.with_lost(top, top), n=20).set_index("figure").value.lost == 0
+
+
 # --- figures -------------------------------------------------------------------------------------------------------------------------
 def slow_ap(score, hit, total):
     "Area under the envelope, the plain way."
@@ -244,7 +290,7 @@ def test_summary_puts_the_right_ceiling_beside_each_number():
     apart = summary(one, top, by=("variant", "overlapping")); apart = apart[apart.figure == "mIoU"].set_index("overlapping")
     assert apart.value[False] == pytest.approx(.2) and apart.ceiling[False] == pytest.approx(.8) and apart.ceiling[True] == pytest.approx(.6)
     read = wide(table)
-    assert read.index.tolist() == list(J.FIGURES) and read["ceiling"]["mIoU"] == "0.70" and read["full"]["mIoU"].startswith("0.30 [")
+    assert read.index.tolist() == list(J.measured(one)) and read["ceiling"]["mIoU"] == "0.70" and read["full"]["mIoU"].startswith("0.30 [")
     assert wide(summary(one, top, by="overlapping")).columns.tolist() == [False, True]
     assert wide(summary(one, by=())).columns.tolist() == ["value"]
 
@@ -329,7 +375,30 @@ def test_numbers_of_a_result(judge, truth):
 
 def test_verdict_sheet(judge, truth):
     x = paint(scenes_of(truth[:5]))
-    assert verdict_sheet(x, judge.detect(x), truth, columns=3, size=96).size == (300, 200)
+    sheet = verdict_sheet(x, judge.detect(x), truth, columns=3, size=96)
+    assert sheet.width == 3*(96+6) and sheet.height > 2*(96+J.LINE)
+
+def test_labels_stand_below_the_picture_and_cover_nothing_of_it(judge, truth):
+    x = paint(scenes_of(truth[:1])); found = judge.detect(x)
+    bare = Image.fromarray((x[0].permute(1, 2, 0)*255).byte().numpy()).resize((192, 192), Image.NEAREST)
+    sheet = np.asarray(verdict_sheet(x, found, None, columns=1))
+    frames = np.zeros((192, 192), bool)
+    for box in (found[0].box*191).round().int().tolist():
+        for x0, y0, x1, y1 in [box]:
+            frames[max(y0-2, 0):y1+3, max(x0-2, 0):x1+3] = True
+            if x1-x0 > 8 and y1-y0 > 8: frames[y0+3:y1-2, x0+3:x1-2] = False
+    same = (sheet[:192, :192] == np.asarray(bare)).all(-1)
+    assert same[~frames].all()                                     # as a label inside a box would not leave it
+    assert (sheet[192:] < 255).any()                               # the labels are there
+
+def test_labels_wrap_and_leave_out_what_is_not_seen():
+    noun = torch.nn.functional.one_hot(torch.tensor([nouns().index(n) for n in ("fox", "strawberry", "crown")]), len(nouns())).float()
+    found = J.Detections(torch.rand(3, 4), torch.tensor([.9, .5, .1]), noun, torch.zeros(10))
+    assert J.labels(found) == [(0, "fox .90"), (1, "strawberry .50")]
+    font = J.ImageFont.load_default(11)
+    places = J._flow(["fox .90", "strawberry .50", "fox .90"], 90, font)
+    assert [line for _, line in places] == [0, 1, 2] and all(x == 2 for x, _ in places)
+    assert J._flow(["fox .90"]*2, 200, font)[1][0] > 30
 
 def test_weights_come_back_and_damage_is_noticed(judge, tmp_path):
     for part, net in (("detector", judge.detector), ("embedder", judge.embedder)):
@@ -359,34 +428,71 @@ def test_training_goes_on_where_it_stopped(tmp_path):
     save_judge(tmp_path, tmp_path/"w"); assert load_judge(tmp_path/"w").card["training"]["detector"]["seen"] == two.seen
 
 
+# --- drawing -------------------------------------------------------------------------------------------------------------------------
+def test_pictures_drawn_together_are_those_drawn_alone(embedded, truth):
+    from anyms import generate
+    one = truth[5]; layout = as_layout(one)                             # overlapping, four subjects
+    assert one["overlapping"]
+    wanted = [("text_only", 1), ("full", 1), ("full / n", 1), ("joint", 1), ("masked", 2), ("crop_merge", 2), ("crop_merge", 3)]
+    images = J.draw_together(embedded, one["prompt"], layout, wanted, steps=3, scale=.8)
+    for (name, seed), image in zip(wanted, images):
+        scale = .8/len(layout) if name == "full / n" else .8
+        alone = generate(embedded, one["prompt"], layout, name.split(" ")[0], seed=seed, steps=3, scale=scale, progress=False).image
+        assert np.abs(np.asarray(image, int)-np.asarray(alone, int)).max() <= 3, (name, seed)
+    apart = [np.asarray(i, int) for i in images]
+    assert all(np.abs(a-b).max() > 8 for a, b in itertools.combinations(apart, 2))   # and each is a picture of its own
+
+@pytest.mark.parametrize("guidance", [1., 3.])
+def test_large_batches_are_cut_and_guidance_may_be_off(embedded, truth, monkeypatch, guidance):
+    monkeypatch.setattr(J, "AT_ONCE", 2)
+    wanted = [("crop_merge", 0), ("full", 1), ("masked", 0)]; layout = as_layout(truth[0])
+    parts = J.draw_together(embedded, truth[0]["prompt"], layout, wanted, steps=2, guidance=guidance)
+    monkeypatch.setattr(J, "AT_ONCE", 12)
+    whole = J.draw_together(embedded, truth[0]["prompt"], layout, wanted, steps=2, guidance=guidance)
+    assert len(parts) == 3
+    for a, b in zip(parts, whole): assert np.abs(np.asarray(a, int)-np.asarray(b, int)).max() <= 3
+
+def test_options_reach_the_variants_and_unknown_ones_are_refused(embedded, truth):
+    layout = as_layout(truth[1]); before = dict(embedded.unet.attn_processors)
+    plain, = J.draw_together(embedded, truth[1]["prompt"], layout, [("masked", 0)], steps=2)
+    query, = J.draw_together(embedded, truth[1]["prompt"], layout, [("masked", 0)], steps=2, background="query")
+    assert np.abs(np.asarray(plain, int)-np.asarray(query, int)).max() > 8
+    with pytest.raises(ValueError, match="'full' takes no option overlap='sum'"):
+        J.draw_together(embedded, truth[1]["prompt"], layout, [("full", 0)], steps=2, overlap="sum")
+    with pytest.raises(ValueError, match="'blend' is not known"): J.draw_together(embedded, truth[1]["prompt"], layout, [("blend", 0)], steps=2)
+    assert all(embedded.unet.attn_processors[k] is p for k, p in before.items())
+
+
 # --- evaluation ------------------------------------------------------------------------------------------------------------------------
 class Painter:
-    "Stands in for `generate`: paints the true scene for every variant but text_only; can be interrupted."
-    def __init__(self, truth): self.truth, self.calls, self.stop = {t["prompt"]: t for t in truth}, [], None
-    def __call__(self, pipe, prompt, layout, variant, *, seed, steps, guidance, progress, **kw):
+    "Stands in for `draw_together`: paints the true scene for every variant but text_only; can be interrupted."
+    def __init__(self, truth): self.truth, self.calls, self.settings, self.stop = {t["prompt"]: t for t in truth}, [], [], None
+    def __call__(self, pipe, prompt, layout, wanted, **settings):
+        self.settings.append(settings)
+        return [self.picture(prompt, *one) for one in wanted]
+    def picture(self, prompt, variant, seed):
         if len(self.calls) == self.stop: raise KeyboardInterrupt
         self.calls.append((variant, prompt, seed))
         picture = paint(scenes_of([self.truth[prompt]]))[0] if variant != "text_only" else torch.zeros(3, 64, 64)
-        return SimpleNamespace(image=Image.fromarray((picture.permute(1, 2, 0)*255).byte().numpy()))
+        return Image.fromarray((picture.permute(1, 2, 0)*255).byte().numpy())
 
 @pytest.fixture
 def painter(monkeypatch):
-    import anyms.pipeline
     truth = held_out_layouts(12); painter = Painter(truth); painter.layouts = truth
-    monkeypatch.setattr(anyms.pipeline, "generate", painter)
+    monkeypatch.setattr(J, "draw_together", painter)
     painter.pipe = SimpleNamespace(components=dict(unet=torch.nn.Linear(2, 2)))
     return painter
 
 def test_evaluate_resumes_and_repeats_nothing(judge, painter, tmp_path):
     kw = dict(truth=painter.layouts, judge=judge, file=tmp_path/"rows.csv"); variants = ("text_only", "masked")
-    painter.stop = 22                                                    # in the eleventh of twelve layouts
+    painter.stop = 21                                                    # in the eleventh of twelve layouts
     with pytest.raises(KeyboardInterrupt): evaluate(painter.pipe, variants, **kw, guidance=2.)
     painter.stop = None
     rows = evaluate(painter.pipe, variants, **kw, guidance=2.)
-    assert len(painter.calls) == 22+4                                    # two layouts were not yet written
+    assert len(painter.calls) == 21+4                                    # two layouts were not yet written
     assert set(rows[rows.kind == "subject"].groupby("variant").layout.nunique()) == {12}
     again = evaluate(painter.pipe, variants, **kw, guidance=2.)
-    assert len(painter.calls) == 26 and len(again) == len(rows) and again.iou.mean() == pytest.approx(rows.iou.mean(), abs=1e-4)
+    assert len(painter.calls) == 25 and len(again) == len(rows) and again.iou.mean() == pytest.approx(rows.iou.mean(), abs=1e-4)
     table = summary(rows, ceiling(judge, painter.layouts), n=50).set_index(["variant", "figure"]).value
     assert table["masked", "mIoU"] > .6 and table["text_only", "mIoU"] < .05
     assert {s for _, p, s in painter.calls if p == painter.layouts[3]["prompt"]} == {3}   # the same noise for every variant
@@ -398,6 +504,15 @@ def test_evaluate_without_a_file_and_with_a_smaller_set(judge, painter):
     lines = []
     rows = evaluate(painter.pipe, ("full",), truth=painter.layouts[:2], judge=judge, report=lines.append, scale=.5)
     assert rows.layout.nunique() == 2 and lines[-1].startswith("2/2 layouts") and rows.run.str.contains("scale 0.5").all()
+    assert painter.settings[0] == dict(steps=20, guidance=3., scale=.5)
+
+def test_two_processes_share_the_layouts(judge, painter):
+    halves = [evaluate(painter.pipe, ("full",), truth=painter.layouts, judge=judge, turn=(i, 2)) for i in (0, 1)]
+    whole = evaluate(painter.pipe, ("full",), truth=painter.layouts, judge=judge)
+    ids = [t["id"] for t in painter.layouts]
+    assert set(halves[0].layout) == set(ids[::2]) and set(halves[1].layout) == set(ids[1::2])
+    both = pd.concat(halves).sort_values(["layout", "kind", "subject", "score"]).reset_index(drop=True)
+    assert both.equals(whole.sort_values(["layout", "kind", "subject", "score"]).reset_index(drop=True))   # the same noises, too
 
 def test_kinds_of_strangers_are_kept_apart(judge, painter):
     truth = {name: held_out_layouts(4, (2, 5), **which) for name, which in J.KINDS.items()}
@@ -408,16 +523,17 @@ def test_kinds_of_strangers_are_kept_apart(judge, painter):
     assert set(subjects[subjects.seen == "nouns never seen"].split) == {"noun"} and set(subjects[subjects.seen == "drawings seen"].split) == {"train"}
 
 def test_many_noises_of_the_same_boxes(judge, painter):
-    truth = held_out_layouts(2, (2, 3), overlapping=False, seed=7); painter.truth |= {t["prompt"]: t for t in truth}
+    truth = J.noise_layouts(2); painter.truth |= {t["prompt"]: t for t in truth}
     table = J.evaluate_noises(painter.pipe, 2, 3, ("text_only", "full"), judge=judge)
     assert (table.noises == 3).all() and len(table) == 2*sum(len(t["boxes"]) for t in truth)
     assert sorted({s for v, p, s in painter.calls if p == truth[1]["prompt"]}) == [1, 3, 5]      # a noise of its own for every layout and round
+    assert set(table.columns) >= {"missing", "iou_any"} and table[table.variant == "text_only"].missing.min() == 1
     assert table[table.variant == "full"].stands.mean() > .7 and table[table.variant == "text_only"].stands.max() == 0
 
 def test_the_verdict_is_summaries_and_pairs(judge, painter):
     variants = ("full", "masked", "crop_merge")
     rows, top = evaluate(painter.pipe, variants, truth=painter.layouts, judge=judge), J.ceiling(judge, painter.layouts)
-    told = J.verdict(rows, top)
+    told, rows = J.verdict(rows, top), J.with_lost(rows, top)
     of = lambda kind, variant: told[(told["set"] == kind) & (told.variant == variant)].set_index("figure")
     assert set(told[told["set"] == "all"].variant) == set(told[told["set"] == "apart"].variant) == set(variants)
     same = lambda a, b: pd.testing.assert_frame_equal(a[["value", "low", "high"]], b.set_index("figure")[["value", "low", "high"]])

@@ -128,9 +128,9 @@ def test_a_pipeline_learns_words_once_and_keeps_what_it_knew(tmp_path):
     pipe = model.make_pipeline(); old = old_tokenizer()
     pipe.tokenizer, pipe.tokenizer_2 = old, old_tokenizer()
     pipe.text_encoder, pipe.text_encoder_2 = (e.eval() for e in model.make_text_encoders(len(old), old.eos_token_id))
-    with torch.no_grad(): before = train.read(pipe, ["a fox on the beach"])
+    with torch.no_grad(): before = train.encode_captions(pipe, ["a fox on the beach"])
     model.learn_words(pipe); size = pipe.text_encoder.get_input_embeddings().num_embeddings
-    with torch.no_grad(): after = train.read(pipe, ["a fox on the beach"])
+    with torch.no_grad(): after = train.encode_captions(pipe, ["a fox on the beach"])
     assert all(torch.equal(a, b) for a, b in zip(before, after)) and size == len(pipe.tokenizer) > len(old) and pipe.text_encoder.config.vocab_size == size
     table, number = pipe.text_encoder_2.get_input_embeddings().weight, pipe.tokenizer.get_vocab()
     assert torch.equal(table[number["foxes</w>"]], table[number["fox</w>"]])
@@ -182,28 +182,66 @@ def test_true_scenes_keep_their_claims_and_strange_ones_do_not():
     assert kept["noun"] > .85 and (kept > .4).all() and other.groupby("kind").holds.mean().max() < .2
     assert not (own.holds & ~own.there).any()
 
-@EMBEDDED
-def test_listen_draws_each_scene_twice_from_one_noise(monkeypatch):
-    import anyms.pipeline
-    from PIL import Image
-    calls = []
-    def painter(pipe, prompt, layout, variant, *, seed, progress, **kw):
-        calls.append((seed, prompt, variant, kw)); return SimpleNamespace(image=Image.new("RGB", (64, 64), "white"))
-    monkeypatch.setattr(anyms.pipeline, "generate", painter)
-    rows = L.listen(None, load_judge(), n=3, steps=4)
-    assert sorted(s for s, *_ in calls) == [0, 0, 1, 1, 2, 2] and {v for _, _, v, _ in calls} == {"text_only"} and all(kw == dict(steps=4) for *_, kw in calls)
-    assert set(rows.said) == {"told", "plain", "true scene"} and not rows[rows.said != "true scene"].holds.any() and rows[rows.said == "true scene"].holds.any()
-    assert rows.groupby("said").size().nunique() == 1
+class Told:
+    "Stands in for `draw_sentences`: white pictures, and what was asked."
+    def __init__(self): self.calls = []
+    def __call__(self, pipe, sentences, seeds, **kw):
+        from PIL import Image
+        self.calls += [(sentence, seed, kw) for sentence, seed in zip(sentences, seeds, strict=True)]
+        return [Image.new("RGB", (64, 64), "white") for _ in sentences]
+
+@pytest.fixture
+def told(monkeypatch):
+    told = Told(); monkeypatch.setattr(L, "draw_sentences", told)
+    return told
 
 @EMBEDDED
-def test_the_roll_call_of_true_scenes_and_of_empty_pictures(monkeypatch):
-    from PIL import Image
-    asked = []
-    monkeypatch.setattr(L, "draw_told", lambda pipe, sentence, seed, **kw: asked.append((sentence, seed, kw)) or Image.new("RGB", (64, 64), "white"))
+def test_listen_draws_each_scene_twice_from_one_noise(told):
+    rows = L.listen(None, load_judge(), n=3, steps=4)
+    assert sorted(s for _, s, _ in told.calls) == [0, 0, 1, 1, 2, 2] and all(kw == dict(steps=4) for *_, kw in told.calls)
+    assert set(rows.said) == {"told", "plain", "true scene"} and not rows[rows.said != "true scene"].holds.any() and rows[rows.said == "true scene"].holds.any()
+    assert rows.groupby("said").size().nunique() == 1
+    kept = L.claims_kept(rows)
+    assert set(kept.of) == {"all", "there"} and kept[(kept.of == "all") & (kept.said == "told")].value.max() == 0
+    one = kept[(kept.of == "all") & (kept.said == "true scene") & (kept.kind == "noun")].iloc[0]
+    assert one.claims == sum(rows[rows.said == "told"].kind == "noun") and one.error == pytest.approx((one.value*(1-one.value)/one.claims)**.5)
+
+@EMBEDDED
+def test_the_roll_call_of_true_scenes_and_of_empty_pictures(told):
     rows = L.roll_call(None, load_judge(), n=8, counts=(1, 3), steps=4)
-    assert [seed for _, seed, _ in asked] == [*range(8)]*2 and all(kw == dict(steps=4) for *_, kw in asked)
+    assert [seed for _, seed, _ in told.calls] == [*range(8)]*2 and all(kw == dict(steps=4) for *_, kw in told.calls)
     assert rows.groupby(["said", "stickers"]).size().to_dict() == {(said, k): 8*k for said in ("drawn", "true scene") for k in (1, 3)}
-    for (k, sentence, word) in ((k, asked[i+8*(k == 3)][0], w) for k in (1, 3) for i, w in rows[(rows.stickers == k) & (rows.said == "drawn")][["picture", "word"]].values):
+    for (k, sentence, word) in ((k, told.calls[i+8*(k == 3)][0], w) for k in (1, 3) for i, w in rows[(rows.stickers == k) & (rows.said == "drawn")][["picture", "word"]].values):
         assert word in sentence
     seen = rows.groupby("said").holds.mean()
     assert seen["drawn"] < .05 and seen["true scene"] > .8
+    table = L.nouns_seen(rows).set_index(["stickers", "said"])
+    assert table.loc[(3, "drawn"), "nouns"] == 24 and table.loc[(1, "true scene"), "value"] > .8
+
+@EMBEDDED
+def test_two_processes_share_scenes_and_sentences(told):
+    judge = load_judge()
+    for ask, kw in ((L.listen, dict(n=5)), (L.roll_call, dict(n=5, counts=(2,)))):
+        halves = [ask(None, judge, turn=(i, 2), **kw) for i in (0, 1)]
+        mine, told.calls = told.calls, []
+        whole = ask(None, judge, **kw)
+        assert sorted(mine, key=str) == sorted(told.calls, key=str)                       # the same sentences from the same noises
+        told.calls = []
+        assert set(halves[0].picture) == {0, 2, 4} and set(halves[1].picture) == {1, 3}
+        columns = ["picture", "said", "kind", "word", "holds"]
+        both = L.pd.concat(halves)[columns].sort_values(columns).reset_index(drop=True)
+        assert both.equals(whole[columns].sort_values(columns).reset_index(drop=True))
+
+def test_sentences_drawn_together_are_those_drawn_alone(embedded, monkeypatch):
+    import numpy as np
+    from anyms import generate
+    from anyms.layout import Layout, Subject
+    monkeypatch.setattr(L, "AT_ONCE", 2)
+    sentences, seeds = ["a fox on the beach", "a car and a tree at night", "a blue frog"], [5, 5, 7]
+    images = L.draw_sentences(embedded, sentences, seeds, steps=2)
+    silent = Layout([Subject("nobody", world.sprite("fox"), (0, 0, 1, 1))])
+    for sentence, seed, image in zip(sentences, seeds, images):
+        alone = generate(embedded, sentence, silent, "text_only", seed=seed, steps=2, progress=False).image
+        assert np.abs(np.asarray(image, int)-np.asarray(alone, int)).max() <= 3
+    one = L.draw_told(embedded, sentences[2], 7, steps=2)
+    assert np.abs(np.asarray(one, int)-np.asarray(images[2], int)).max() <= 3

@@ -1,5 +1,5 @@
 "Tutorials 4 to 6 and the lesson plan: they run, their exercises take right answers and object to wrong ones, and they keep the form of a lesson."
-import os, re, time
+import os, re
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -9,33 +9,33 @@ from conftest import embedded_weights, picture, tiny
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = [ROOT/"nbs"/"tutorials"/f"{name}.ipynb" for name in ("4_honest_heatmaps", "5_your_own_variant", "6_stickers_to_sdxl")]
 LESSON = ROOT/"nbs"/"teach.ipynb"
-LIMIT = 60  # seconds of one core
 trained = pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there")
 every = pytest.mark.parametrize("path", [*TUTORIALS, LESSON], ids=lambda p: p.stem)
 tutorial = pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
 
-# For every exercise, in order: answers that a student might well give, and that are wrong.
+# For every exercise, in order: answers that a student might well give, and that are wrong; the last is of a wrong type.
 WRONG = {
     "4_honest_heatmaps": [
-        ['answer = ("mass", 1.)', 'answer = ("energy", 1/r)', 'answer = ("mass", r)'],
+        ['answer = ("mass", 1.)', 'answer = ("energy", 1/r)', 'answer = ("mass", r)', "answer = 'mass'"],
         ["def gain(heat, inside): return heat[inside].sum() / heat.sum()", "def gain(heat, inside): return heat[inside].mean()",
-         "def gain(heat, inside): return heat[inside].mean() - heat[~inside].mean()"],
-        ["claims = dict(zip('abc', ['mass', 'mass', 'text']))", "claims = dict(zip('abc', ['norm', 'energy', 'text']))"],
+         "def gain(heat, inside): return heat[inside].mean() - heat[~inside].mean()", "gain = 1.5"],
+        ["claims = dict(zip('abc', ['mass', 'mass', 'text']))", "claims = dict(zip('abc', ['norm', 'energy', 'text']))", "claims = 'norm'"],
     ],
     "5_your_own_variant": [
-        ["def tame(w): return w", "def tame(w): return w / w.sum(0)", "def tame(w): return w.clamp(max=.5)", "def tame(w): return w / 2"],
+        ["def tame(w): return w", "def tame(w): return w / w.sum(0)", "def tame(w): return w.clamp(max=.5)", "def tame(w): return w / 2", "tame = loud"],
         ["def small_in_front(cover): return cover.float()", "def small_in_front(cover): return topmost(cover)",
-         "def small_in_front(cover): return topmost(cover[cover.sum(1).argsort(descending=True)])"],
+         "def small_in_front(cover): return topmost(cover[cover.sum(1).argsort(descending=True)])", "small_in_front = 'brooch'"],
         ["honest = dict(later=False, confident=True, strongest=False)", "honest = dict(later=True, confident=True, strongest=True)",
-         "honest = dict(later=True, confident=False, strongest=False)"],
+         "honest = dict(later=True, confident=False, strongest=False)", "honest = dict(later='yes', confident='yes', strongest='no')"],
     ],
     "6_stickers_to_sdxl": [
-        ["answer = sum(gigabytes.values())", "answer = gigabytes['text encoders']", "answer = 5.13"],
-        ["answer = 20", "answer = 1", "answer = next(s for s in range(1, 1000) if cost(s) > .05 * whole) - 1"],
-        ["choice = dict(layers=None, steps=range(50))", "choice = dict(layers='up', steps=range(0, 50, 10))",
-         r"choice = dict(layers=[r'down_blocks.2.*transformer_blocks\.0\.', r'up_blocks.0.*transformer_blocks\.0\.'], steps=range(0, 50, 25))"],
+        ["answer = sum(gigabytes.values())", "answer = gigabytes['text encoders']", "answer = 5.13", "answer = '6 GB'"],
+        ["answer = 20", "answer = 1", "answer = next(s for s in range(1, 1000) if cost(s) > .05 * whole) - 1", "answer = gigabytes"],
+        ["choice = dict(layers='.*', steps=range(50))", "choice = dict(layers='up', steps=range(0, 50, 10))",
+         r"choice = dict(layers=[r'down_blocks.2.*transformer_blocks\.0\.', r'up_blocks.0.*transformer_blocks\.0\.'], steps=range(0, 50, 25))", "choice = 'up'"],
     ],
 }
+SOLUTION = "<details>\n<summary>Solution</summary>\n\n"
 
 
 def cells(path): return nbformat.read(path, 4).cells
@@ -51,7 +51,7 @@ def exercises(path):
         if c.cell_type != "code" or not flag(c, "exercise"): continue
         check = next(j for j in range(i + 1, len(nb)) if nb[j].cell_type == "code")
         text = next(nb[j].source for j in range(check + 1, len(nb)) if nb[j].cell_type == "markdown")
-        assert text.startswith('::: {.callout-tip collapse="true"}') and text.rstrip().endswith(":::"), "a collapsed solution follows the check"
+        assert text.startswith(SOLUTION) and text.rstrip().endswith("\n\n</details>"), "a folded solution follows the check"
         found.append((i, check, re.search(r"```python\n(.*?)```", text, re.S)[1]))
     return found
 
@@ -73,12 +73,11 @@ def run(source, space):
     with redirect_stdout(StringIO()) as said: exec(compile(source, "<cell>", "exec"), space)
     return said.getvalue()
 
-def objects(source, check, space):
-    "Does the check object to this answer, by a sentence or by failing on what makes no sense?"
-    run(source, space)
-    try: said = run(check, space)
-    except Exception: return True
-    return "Right." not in said
+def objects(answer, check, space):
+    "Does the check object to this answer, by a sentence of its own and never by an error?"
+    run(answer, space)
+    said = run(check, space)
+    return said.startswith("Not yet. ") and "Traceback" not in said
 
 
 @trained
@@ -86,10 +85,10 @@ def objects(source, check, space):
 def test_runs_with_all_exercises_solved(path):
     "The whole notebook in one process: unanswered it gives a hint, a wrong answer gets an objection, the solution is accepted."
     from anyms import VARIANTS
-    registry, nb, began = dict(VARIANTS), cells(path), time.process_time()
+    registry, nb = dict(VARIANTS), cells(path)
     solved = {i: (check, solution) for i, check, solution in exercises(path)}
     wrong = iter(WRONG[path.stem])
-    assert 2 <= len(solved) <= 3 and len(WRONG[path.stem]) == len(solved)
+    assert 2 <= len(solved) <= 4 and len(WRONG[path.stem]) == len(solved)
     space = {"__name__": "__main__", "display": lambda *a: None}
     with at(path.parent):
         for i, c in enumerate(nb):
@@ -98,20 +97,23 @@ def test_runs_with_all_exercises_solved(path):
             if i not in solved: continue
             check, solution = solved[i]
             assert "Your turn." in run(nb[check].source, space), "an unanswered exercise gives a hint"
-            for answer in next(wrong): assert objects(answer, nb[check].source, space), f"the check takes a wrong answer: {answer}"
+            answers = next(wrong)
+            for answer in answers: assert objects(answer, nb[check].source, space), f"the check takes a wrong answer: {answer}"
+            assert "You gave" in run(nb[check].source, space), f"the last wrong answer, {answers[-1]}, is of a wrong type: the check should name what it got"
             run(solution, space)
             assert "Right." in run(nb[check].source, space), f"the check refuses its own solution: {solution}"
     assert VARIANTS == registry, "the registry of variants is left as it was found"
     assert not hasattr(space["pipe"].unet, "anyms_tap"), "nobody is left watching"
-    assert time.process_time() - began < LIMIT
 
 @trained
-def test_lesson_plan_runs():
-    space, began = {"__name__": "__main__"}, time.process_time()
-    with at(LESSON.parent):
+def test_lesson_plan_runs(tmp_path):
+    "The teacher's evening; and the pictures from home open in class, in another process, from the folder that the plan names."
+    from anyms import Runs
+    space = {"__name__": "__main__"}
+    with at(tmp_path):
         for c in code(LESSON): run(c.source, space)
+    assert Runs.load(tmp_path/"lesson").variants == ["text_only", "full", "crop_merge"]
     assert space["plan"].minutes.sum() == 60
-    assert time.process_time() - began < LIMIT
 
 def test_gpu_cells_are_sound(tmp_path, monkeypatch):
     "They never run here on real weights; but on a tiny random SDXL, said to be such, all that needs no CUDA device does run."
@@ -164,13 +166,24 @@ def test_every_figure_has_a_text_for_those_who_do_not_see_it(path):
     silent = [body(c)[-1] for c in cells(path) if c.cell_type == "code" and shows(c) and "fig-alt:" not in c.source]
     assert not silent, silent
 
-@tutorial
-def test_predict_then_reveal(path):
-    "A lesson asks before it shows: each prediction is followed by code within the next two cells."
+def folded(cell): return cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+
+def predictions(path):
+    "Per Predict: the cells from there to the next one."
     nb = cells(path)
     asks = [i for i, c in enumerate(nb) if c.cell_type == "markdown" and re.search(r"\*\*Predict\b", c.source)]
-    assert len(asks) >= 4
-    for i in asks: assert any(nb[j].cell_type == "code" for j in (i + 1, i + 2)), nb[i].source[:80]
+    return [nb[a:b] for a, b in zip(asks, [*asks[1:], len(nb)])]
+
+@tutorial
+def test_predict_then_reveal(path):
+    "A lesson asks before it shows: the next output is folded, and the answer lies in a fold too."
+    found = predictions(path)
+    assert len(found) >= 4
+    for ask, *rest in found:
+        reveal = next(c for c in rest if c.cell_type == "code" and (folded(c) or shows(c)))
+        assert folded(reveal), f"this output gives the answer away: {body(reveal)[-1]}"
+        answers = [c.source for c in rest if c.cell_type == "markdown" and "<summary>Answer</summary>" in c.source]
+        assert answers, f"no folded answer to: {ask.source[:80]}"
 
 @tutorial
 def test_a_lesson_proves_something(path):
@@ -197,5 +210,69 @@ def test_the_hour_is_an_hour():
     text = "\n".join(c.source for c in cells(LESSON) if c.cell_type == "markdown")
     spans = [(int(a), int(b)) for a, b in re.findall(r"^### (\d+) to (\d+):", text, re.M)]
     assert spans[0][0] == 0 and spans[-1][1] == 60 and all(b == c for (_, b), (c, _) in zip(spans, spans[1:]))
-    assert len(re.findall(r"^## \"", text, re.M)) >= 8, "questions that students ask, with answers"
+    assert len(re.findall(r"^<summary>\"", text, re.M)) >= 8, "questions that students ask, with answers"
     assert "anyms check" in text
+
+def test_the_plan_names_what_its_pages_have():
+    "Subjects, sections and exhibits that the plan sends the class to exist there; the explorer has its minute; no formula before minute 35."
+    text = "\n".join(c.source for c in cells(LESSON) if c.cell_type == "markdown")
+    hour = text[text.index("### 0 to 5"):text.index("## Moving things live")]
+    for number, page in re.findall(r"\[tutorial (\d)\]\(tutorials/(\w+)\.ipynb\)", hour): assert page.startswith(number)
+    nouns = {noun for _, noun in re.findall(r"(the|a) \*?(\w+)\*?'s", hour)} - {"paper", "teacher", "class", "box", "it", "middle"}
+    played = "\n".join(c.source for p in TUTORIALS[:1] + [LESSON] for c in cells(p))
+    assert nouns and all(f'Subject("{noun}"' in played for noun in nouns), nouns
+    before = hour[:hour.index("### 35 to 45")]
+    assert ".explore()" in before and "einsum" not in before and "$" not in before
+    for number, section in re.findall(r"\[tutorial (\d)\]\([^)]*\)[^*]*?\*([A-Z][^*]+)\*", hour):
+        page = next((ROOT/"nbs"/"tutorials").glob(f"{number}_*.ipynb"))
+        assert section.strip(".").lower().replace(" ", "-") in anchors(page), f"tutorial {number} has no section {section!r}"
+
+# --- what all six tutorials and the lesson plan share ---------------------------------------------------------------------------
+ALL = sorted((ROOT/"nbs"/"tutorials").glob("*.ipynb"))
+page = pytest.mark.parametrize("path", [*ALL, LESSON], ids=lambda p: p.stem)
+
+@page
+def test_nothing_folds_by_quarto_alone(path):
+    "JupyterLab shows `:::` as it stands: what should fold is <details>, with a blank line after the summary so that its markdown is read."
+    text = "\n".join(c.source for c in cells(path) if c.cell_type == "markdown")
+    assert ":::" not in text
+    assert text.count("<details>") == text.count("</details>") == len(re.findall(r"<details>\n<summary>[^<\n]+</summary>\n\n", text))
+
+@page
+def test_code_fits_beside_the_picture(path):
+    "At most 88 columns, so that nothing is cut on the site; one statement a line."
+    found = "\n".join(re.sub(r"(?m)^#\|.*$", "", c.source) for c in cells(path) if c.cell_type == "code")
+    found += "\n" + "\n".join(re.findall(r"(?s)```python\n(.*?)```", "\n".join(c.source for c in cells(path) if c.cell_type == "markdown")))
+    assert not [l for l in found.splitlines() if len(l) > 88]
+    assert not [l for l in found.splitlines() if ";" in l]
+
+@page
+def test_the_cast_plays(path):
+    "Every sticker that a page names is of the cast, under its own noun: never a drawing held out of training without saying so."
+    from anyms.stickers.world import CAST
+    text = "\n".join(c.source for c in cells(path))
+    for name, trio, member in re.findall(r'Subject\("(\w+)",\s*image=sprite\(\*CAST\[(\d)\]\[(\d)\]\)', text): assert CAST[int(trio)][int(member)][0] == name
+    assert not re.findall(r'Subject\([^()]*sprite\("', text), "a subject's picture comes from CAST"
+    assert "CAST[0]" in text and "fox" not in re.sub(r"`[^`]*`", "", text).lower()
+
+@page
+def test_letters_can_be_read(path):
+    "No letter below 9 points, no figure below 72 dots an inch."
+    text = "\n".join(c.source for c in cells(path) if c.cell_type == "code")
+    assert not [n for n in re.findall(r"fontsize=(\d+)", text) if int(n) < 9] and not [n for n in re.findall(r"dpi=(\d+)", text) if int(n) < 72]
+
+@page
+def test_helpers_are_imported(path):
+    "What several lessons need is defined once, in `anyms.lessons`."
+    text = "\n".join(c.source for c in cells(path) if c.cell_type == "code")
+    assert not re.findall(r"(?m)^def (strip|small|light|check|distance|subplots)\b", text)
+
+def test_claims_about_pictures_are_still_there():
+    "nbs/claims.md lists sentences to look at again when the weights change; each must stand on its page, or the list is stale."
+    rows = [l.strip("|").split(" | ") for l in (ROOT/"nbs"/"claims.md").read_text("utf8").splitlines() if l.startswith("| [")]
+    assert len(rows) >= 20
+    for where, sentence, look in rows:
+        path = ROOT/"nbs"/re.search(r"\]\(([^)#]+)", where)[1]
+        text = " ".join("".join(c.source) for c in cells(path)) if path.suffix == ".ipynb" else path.read_text("utf8")
+        assert " ".join(sentence.strip().strip("“”").split()) in " ".join(text.split()), f"{path.name} no longer says: {sentence}"
+        assert len(look.strip()) > 10
