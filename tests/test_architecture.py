@@ -18,7 +18,8 @@ CORE = {
     "heatmap":    {"layout"},
     "capture":    {"layout", "attend", "heatmap"},
     "pipeline":   {"layout", "attend", "processors", "heatmap", "capture", "stickers.model", "widgets"},  # widgets: only inside Runs.explore
-    "widgets":    {"layout", "attend", "heatmap", "capture", "pipeline"},
+    "widgets":    {"layout", "attend", "heatmap", "capture", "pipeline", "stickers.world"},  # stickers.world: pictures for new boxes
+    "lessons":    {"layout", "attend", "capture", "pipeline"},  # what the tutorials share: strips of pictures, checks of exercises
     "site":       set(),  # notebooks in, pages out: it reads what is stored and runs nothing
     "cli":        {"site", "layout", "attend", "processors", "heatmap", "capture", "pipeline", "widgets", "stickers.*", "bench.*"},
 }

@@ -1,4 +1,4 @@
-"The built site in a real browser: every page, no request to anywhere else, search, maths, the stepper, colours in light and dark."
+"The built site in a real browser: every page, no request to anywhere else, search, maths, the stepper, colours in light and dark, widths, access for everybody."
 import os, re
 from pathlib import Path
 
@@ -59,7 +59,6 @@ def test_every_page_answers_and_asks_nobody_else(light, url, pages):
     for p in pages:
         assert light.goto(f"{url}/{p}").status == 200, p
         assert light.locator("main h1, #title-block-header h1").first.inner_text().strip(), p
-        assert light.evaluate("document.documentElement.scrollWidth") <= 1281, f"{p} is wider than the window"
     quiet(light)
 
 def test_the_entrance_leads_to_the_home_page(light, url):
@@ -88,16 +87,52 @@ def test_a_reader_can_change_light_and_dark(light, url):
     light.goto(f"{url}/nbs/00_layout.html")
     assert brightness(style(light, "body", "backgroundColor")) < 60, "the choice holds on the next page"
 
+def search(tab, asked):
+    "What the search finds: (heading, page) in order."
+    box = tab.locator(".smalldocs-search input").first
+    box.fill("")
+    tab.wait_for_function("() => !document.querySelector('.smalldocs-search-results').classList.contains('show')")
+    box.fill(asked)
+    tab.wait_for_function("() => document.querySelector('.smalldocs-search-results').classList.contains('show')")
+    return tab.evaluate("() => [...document.querySelectorAll('.search-result')].map(r => [r.querySelector('.search-result-title').textContent, r.getAttribute('href')])")
+
 def test_search_finds(light, url):
     light.goto(f"{url}/nbs/index.html")
-    box = light.locator(".smalldocs-search input").first
-    box.fill("leakage")
-    results = light.locator(".search-result")
-    results.first.wait_for()
-    assert any("leakage" in t.lower() for t in results.all_inner_texts())
+    assert any("leakage" in title.lower() for title, _ in search(light, "leakage"))
     keep(light, "search")
-    results.first.click()
+    light.locator(".search-result").first.click()
     light.wait_for_url(lambda u: not u.endswith("/nbs/index.html"))
+    quiet(light)
+
+@pytest.mark.parametrize("asked", ["leakage", "softmax", "priority", "mass", "token"])
+def test_search_explains_a_word_before_it_computes_it(light, url, asked):
+    light.goto(f"{url}/nbs/index.html")
+    found = search(light, asked)
+    assert any("glossary.html" in href for _, href in found[:2]), found[:4]
+    assert any("/tutorials/" in href or "glossary" in href or "recipes" in href for _, href in found[:4])
+
+@pytest.mark.parametrize("asked, page", [("vram", "recipes|glossary"), ("own photo", "recipes"), ("lora", "recipes"), ("controlnet", "recipes"), ("leakge", "glossary")])
+def test_search_answers_what_people_ask(light, url, asked, page):
+    light.goto(f"{url}/nbs/stickers/00_world.html")
+    found = search(light, asked)
+    assert found and re.search(page, found[0][1]), found[:4]
+
+def test_search_does_not_guess(light, url):
+    light.goto(f"{url}/nbs/index.html")
+    assert search(light, "xylophonist") == [] and search(light, "marzipan zebra quark") == []
+    assert not [title for title, _ in search(light, "generate")[:4] if title.startswith("_")]
+
+def test_search_by_keyboard(light, url):
+    "Arrows go into the list and along it, a screen reader hears where, Enter opens."
+    light.goto(f"{url}/nbs/index.html")
+    found = search(light, "leakage")
+    at = lambda: light.evaluate("() => { const i = document.querySelector('.smalldocs-search input'); return [...document.querySelectorAll('.search-result')].findIndex(r => r.id === i.getAttribute('aria-activedescendant') && r.getAttribute('aria-selected') === 'true') }")
+    assert at() == -1
+    for key, wanted in [("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", len(found) - 1), ("ArrowDown", 0), ("ArrowDown", 1)]:
+        light.keyboard.press(key)
+        assert at() == wanted
+    light.keyboard.press("Enter")
+    light.wait_for_url(lambda u: u.endswith(found[1][1].removeprefix("../")))
     quiet(light)
 
 def test_maths_is_drawn(tab, url, scheme):
@@ -134,14 +169,122 @@ def test_the_stepper_on_the_home_page_moves(tab, url, scheme):
     assert slider.input_value() == value and pixels() == last
     quiet(tab)
 
-def test_solutions_are_closed_until_asked_for(light, url):
-    light.goto(f"{url}/nbs/00_layout.html")
-    note = light.locator(".callout-tip").last
-    body = note.locator(".callout-body-container").first
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_solutions_open_by_keyboard(light, url, key):
+    light.goto(f"{url}/nbs/tutorials/1_first_layout.html")
+    fold = light.locator("main details:not(.code-fold)", has=light.locator("summary", has_text="Solution")).first
+    body = fold.locator(":scope > :not(summary)").first
     assert not body.is_visible()
-    note.locator(".callout-header").first.click()
-    body.wait_for(state="visible")
+    fold.locator("summary").focus()
+    light.keyboard.press(key)
+    assert body.is_visible()
+    light.keyboard.press(key)
+    assert not body.is_visible()
     quiet(light)
+
+def test_a_solution_is_one_of_the_stops_of_the_tab_key(light, url):
+    light.goto(f"{url}/nbs/tutorials/1_first_layout.html")
+    light.locator("main details:not(.code-fold) summary").first.evaluate("s => { const before = [...document.querySelectorAll('main a')].filter(a => s.compareDocumentPosition(a) & 2).pop(); before.focus() }")
+    for _ in range(40):
+        light.keyboard.press("Tab")
+        if light.evaluate("document.activeElement.tagName") == "SUMMARY": return
+    pytest.fail("no summary among forty stops")
+
+def test_code_of_the_library_folds_and_a_link_opens_it(light, url):
+    light.goto(f"{url}/nbs/05_pipeline.html")
+    folds = light.locator("main details.code-fold")
+    assert folds.count() > 20 and light.locator("main details.code-fold:not([open])").count() > folds.count()/2
+    light.goto(f"{url}/nbs/reference.html")
+    light.get_by_role("link", name="generate", exact=True).first.click()
+    light.wait_for_url("**/nbs/05_pipeline.html#anyms.pipeline.generate")
+    opened = light.locator("main details.code-fold[open]", has=light.locator("summary", has_text="generate")).first
+    opened.wait_for()
+    assert "def generate(" in opened.inner_text()
+    light.wait_for_function("d => { const top = d.getBoundingClientRect().top; return top >= 0 && top < innerHeight }", arg=opened.element_handle())
+    quiet(light)
+
+def test_code_has_its_colours_and_its_text(tab, url, scheme):
+    tab.goto(f"{url}/nbs/00_layout.html")
+    kinds = tab.evaluate("() => Object.fromEntries(['kw', 'st', 'co', 'fu', 'dv', 'cn'].map(k => [k, document.querySelectorAll(`main code.python span.${k}`).length]))")
+    assert all(kinds.values()), kinds
+    wrong = tab.evaluate("() => [...document.querySelectorAll('main code.python span.kw')].map(s => s.textContent).filter(t => !/^[a-z]+$/.test(t))")
+    assert not wrong, "a word in a string is no keyword"
+    inks = [style(tab, f"main code.python span.{k}", "color") for k in ("kw", "st", "co", "fu", "dv")]
+    assert len(set(inks)) == 5 and style(tab, "main code.python", "color") not in inks[1:]
+    assert tab.evaluate("() => [...document.querySelectorAll('main code.python span.st')].some(s => /^\"From pixel edges.*\"$/.test(s.textContent))")
+
+WIDE = """() => {
+  document.querySelectorAll('main details').forEach(d => { d.open = true; });
+  const column = document.querySelector('main').getBoundingClientRect().right;
+  const blocks = [...document.querySelectorAll('main pre, main .cell-output, main .sd-table, main div.sourceCode')].filter(b => b.offsetParent);
+  const cut = blocks.filter(b => b.scrollWidth > b.clientWidth + 1 || b.getBoundingClientRect().right > column + 1);
+  return { page: document.documentElement.scrollWidth, count: blocks.length, most: Math.max(0, ...cut.map(b => b.querySelectorAll('table tr:first-child > *').length)),
+           cut: cut.map(b => [b.className, b.scrollWidth, b.clientWidth, !b.querySelector('table'), b.tabIndex, b.querySelectorAll('thead tr:last-child > *').length, b.innerText.slice(0, 60)]) } }"""
+
+def test_nothing_is_cut_at_the_right_edge(light, url, pages):
+    """Code and what it prints stays in its column, at 1280 and 1920 pixels and on a telephone. A table may be wider than a telephone,
+    or have more than ten columns: then it scrolls in its own box, which the keyboard reaches."""
+    seen = 0
+    for p in pages:
+        light.goto(f"{url}/{p}")
+        for width in (1280, 1920, 390):
+            light.set_viewport_size(dict(width=width, height=800))
+            light.wait_for_timeout(50)
+            found = light.evaluate(WIDE)
+            seen += found["count"]
+            assert found["page"] <= width, f"{p} at {width} is {found['page']} wide"
+            for name, wide, room, code, tab_index, columns, text in found["cut"]:
+                assert not code and (width == 390 or columns > 10), f"{p} at {width}: {name} is {wide} wide in {room}: {text!r}"
+                assert tab_index == 0, f"{p} at {width}: {name} scrolls, and the keyboard cannot reach it"
+    assert seen > 1000
+
+AXE = ROOT/"tests"/"vendor"/"axe.min.js"
+EXAMINE = """async options => (await axe.run(document, {resultTypes: ['violations'], ...options})).violations
+             .map(v => `${v.impact} ${v.id}, ${v.nodes.length} times, such as ${v.nodes[0].html.slice(0, 120)}`)"""
+
+def test_axe_finds_nothing_critical_or_serious(light, url, pages):
+    for p in pages:
+        light.goto(f"{url}/{p}")
+        light.evaluate(AXE.read_text("utf8"))
+        said = light.evaluate(EXAMINE, {})
+        assert not [s for s in said if s.startswith(("critical", "serious", "moderate landmark"))], (p, said)
+
+@pytest.mark.parametrize("name", ["index", "glossary", "recipes", "tutorials/1_first_layout", "05_pipeline"])
+def test_contrast_in_dark_and_of_what_opens(chrome, url, name):
+    tab = open_page(chrome, color_scheme="dark")
+    tab.goto(f"{url}/nbs/{name}.html")
+    tab.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    tab.evaluate(AXE.read_text("utf8"))
+    assert tab.evaluate(EXAMINE, dict(runOnly=["color-contrast", "link-in-text-block"])) == []
+    tab.context.close()
+
+def test_axe_is_awake(light, url):
+    "The examiner complains about what it should complain about."
+    light.goto(f"{url}/nbs/glossary.html")
+    light.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<p style=\"color:#ccc;background:#fff\">pale</p><button></button>')")
+    light.evaluate(AXE.read_text("utf8"))
+    said = " ".join(light.evaluate(EXAMINE, {}))
+    assert "color-contrast" in said and "button-name" in said
+
+def test_the_way_past_the_menus(light, url):
+    "The first stop of the Tab key leads to the text."
+    light.goto(f"{url}/nbs/00_layout.html")
+    light.keyboard.press("Tab")
+    assert light.evaluate("document.activeElement.className") == "anyms-skip" and light.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    light.keyboard.press("Enter")
+    light.keyboard.press("Tab")
+    assert light.evaluate("document.activeElement.closest('main') !== null")
+
+def test_menus_open_and_close_by_keyboard(light, url):
+    light.goto(f"{url}/nbs/index.html")
+    button = light.locator("#quarto-sidebar a[role=button]").first
+    menu = light.locator("#" + button.get_attribute("aria-controls"))
+    assert menu.is_visible() and button.get_attribute("aria-expanded") == "true"
+    button.focus()
+    light.keyboard.press("Enter")
+    assert not menu.is_visible() and button.get_attribute("aria-expanded") == "false"
+    light.keyboard.press("Space")
+    assert menu.is_visible()
 
 def test_names_lead_to_their_place(light, url):
     light.goto(f"{url}/nbs/reference.html")
@@ -152,11 +295,34 @@ def test_names_lead_to_their_place(light, url):
 
 def test_on_a_telephone(chrome, url):
     tab = open_page(chrome, viewport=dict(width=390, height=800))
-    for name in ("index", "01_attend", "reference"):
+    for name in ("index", "01_attend", "reference", "recipes"):
         tab.goto(f"{url}/nbs/{name}.html")
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 400, name
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
         keep(tab, f"telephone-{name}")
+    tab.locator(".navbar-toggler").click()
+    assert tab.locator("#navbarCollapse a", has_text="Glossary").is_visible()
+    tab.locator(".navbar-toggler").click()
+    tab.locator(".quarto-btn-toggle").click()
+    tab.wait_for_function("document.querySelector('#quarto-sidebar').getBoundingClientRect().left >= 0")
     quiet(tab)
+    tab.context.close()
+
+def test_the_stepper_on_a_telephone(chrome, url):
+    "Slider and all variants are in sight together, and a finger hits the marks."
+    tab = open_page(chrome, viewport=dict(width=390, height=844))
+    tab.goto(f"{url}/nbs/index.html")
+    panel = tab.locator("[id^=anyms-explorer-]").first
+    panel.locator("canvas").first.wait_for()
+    panel.locator(".panels").scroll_into_view_if_needed()
+    tab.evaluate("document.querySelector('[id^=anyms-explorer-] .panels').scrollIntoView({block: 'center'})")
+    tab.wait_for_timeout(150)
+    keep(tab, "telephone-stepper")
+    place = lambda s: panel.locator(s).first.evaluate("e => { const r = e.getBoundingClientRect(); return [r.top, r.bottom, r.width] }")
+    top, bottom, _ = place("input[type=range]")
+    assert 0 <= top and bottom <= 844, "the slider is in sight"
+    tops = panel.locator("figure").evaluate_all("all => all.filter(f => !f.hidden).map(f => Math.round(f.getBoundingClientRect().top))")
+    assert len(tops) == 3 and len(set(tops)) == 1, f"the variants stand side by side: {tops}"
+    assert place("input[type=radio]")[2] >= 20
     tab.context.close()
 
 def test_every_picture_is_drawn(light, url, pages):

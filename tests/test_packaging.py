@@ -115,6 +115,20 @@ def test_readme_has_the_two_commands():
     assert "\npip install -c constraints.txt . && anyms demo\n" in README
     assert '\npip install -c constraints.txt -e ".[dev]" && pytest\n' in README
 
+def test_the_cpu_build_of_torch_comes_first():
+    "README and home page name the very build that is pinned, before the line that would fetch another one."
+    pinned = re.search(r"(?m)^torch==([\w.]+)", (ROOT/"constraints.txt").read_text("utf8"))[1]
+    home = "\n".join("".join(c["source"]) for c in json.loads((ROOT/"nbs"/"index.ipynb").read_text("utf8"))["cells"])
+    for text in (README, home):
+        line = f"pip install torch=={pinned} --index-url https://download.pytorch.org/whl/cpu\n"
+        assert line in text and text.index(line) < text.index("pip install -c constraints.txt .")
+
+def test_what_only_tests_use_keeps_its_licence():
+    vendor, notice = ROOT/"tests"/"vendor", (ROOT/"NOTICE").read_text("utf8")
+    version = re.search(r"/\*! axe v([\d.]+)", (vendor/"axe.min.js").read_text("utf8")[:200])[1]
+    assert f"axe-core {version}" in notice and "Mozilla Public License, version 2.0" in (vendor/"LICENSE").read_text("utf8")
+    assert "recursive-include tests/vendor *" in (ROOT/"MANIFEST.in").read_text("utf8")
+
 def test_readme_names_what_exists():
     "Paths, modules and functions in the README are there, and every notebook that makes a module has its line."
     for path in set(re.findall(r"`((?:nbs|anyms)/[\w/.]+)`", README)) | set(re.findall(r"\]\((?!http)([^)]+)\)", README)):
@@ -141,7 +155,7 @@ def test_site_lists_every_notebook():
     listed = set(re.findall(r"nbs/[\w/.]+\.(?:ipynb|md)", yaml.safe_dump(site["website"])))
     there = {p.relative_to(ROOT).as_posix() for p in (ROOT/"nbs").rglob("*.ipynb") if not any(q[0] in "._" for q in p.relative_to(ROOT/"nbs").parts)}
     assert there <= listed, f"not in the sidebar of _quarto.yml: {sorted(there-listed)}"
-    made = {"nbs/reference.md"}  # by `anyms docs`
+    made = {"nbs/reference.md", "nbs/reference_stickers.md"}  # by `anyms docs`
     assert not [p for p in listed - made if not (ROOT/p).exists()], "the sidebar names pages that do not exist"
 
 def test_ci_script():

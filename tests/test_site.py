@@ -114,10 +114,10 @@ def test_names(found):
     assert [p[0] for p in found["Box.grow"].params] == ["by", "*more", "size", "**kw"] and found["overlay"].anchor == "anyms.heatmap.overlay"
 
 def test_reference_escapes(found):
-    "What stands in a docstring is text, not markup; tables keep their columns."
+    "What stands in a docstring is text, not markup."
     out = reference(list(found.values()))
     assert "\\<b\\>" in out and "`alpha`" in out and "\\$x\\$" in out and "Second paragraph." in out and "factor \\| times" in out
-    assert all(len(re.findall(r"(?<!\\)\|", l)) == 3 for l in out.splitlines() if l.startswith("| `"))
+    assert "- `by=2`: factor" in out and "- `image`: picture \\[h w\\]" in out
 
 def test_linker_chooses_the_right_place():
     a, b = (names_in("def load(): 'x'", m, p)[0] for m, p in [("pipeline", "nbs/05_pipeline.ipynb"), ("stickers.model", "nbs/stickers/01_model.ipynb")])
@@ -157,10 +157,29 @@ def test_machinery_disappears():
     sources = [c["source"] for c in made(code("#| default_exp toy"), code("#| hide\nsecret()"), code("#| eval: false\nslow()"), code("#| gpu\nsdxl()"), code(""), code("#| exercise\nanswer = None"))]
     assert sources[1:] == ["slow()", "sdxl()", "answer = None"]
 
-def test_library_code_is_shown_and_marked():
+def test_library_code_is_marked_and_folds():
     cells = made(code("#| default_exp toy"), code("#| export\ndef half(n): 'Half.'"), code("half(3)"))
-    assert 'id="anyms.toy.half"' in cells[1]["source"] and "in the library: anyms.toy" in cells[1]["source"] and cells[2]["source"].startswith("def half")
+    assert 'id="anyms.toy.half"' in cells[1]["source"] and cells[2]["source"].endswith("def half(n): 'Half.'")
+    assert options(cells[2]) == {"code-fold": "show", "code-summary": "The code, in anyms.toy: half"}
     assert cells[3]["source"] == "half(3)" and "#| export" not in json.dumps(cells)
+
+def options(cell): return yaml.safe_load("\n".join(l.removeprefix("#| ") for l in cell["source"].splitlines() if l.startswith("#| ")))
+
+LONG = "#| export\ndef long():\n    'Long.'\n" + "    x = 1\n"*20
+
+@pytest.mark.parametrize("source, fold, summary", [
+    (LONG, True, "The code, in anyms.toy: long"), ("#| export\ndef _private(): pass", True, "The code, in anyms.toy: _private"),
+    ("#| export\nimport os", True, "The code, in anyms.toy: imports"), ("#| export\nSIZE = 3", True, "The code, in anyms.toy: SIZE"),
+    ("#| export\nclass A: pass\ndef _b(): pass", "show", "The code, in anyms.toy: A"),
+    ("#| export\n%load_ext x\ndef half(n): 'Half.'", "show", "The code, in anyms.toy: half")])
+def test_long_code_and_machinery_begin_closed(source, fold, summary):
+    assert options(made(code("#| default_exp toy"), code(source))[2]) == {"code-fold": fold, "code-summary": summary}
+
+def test_a_cell_decides_for_itself_whether_it_folds():
+    cell = made(code("#| default_exp toy"), code(LONG.replace("#| export", "#| export\n#| code-fold: show")))[2]
+    assert options(cell) == {"code-fold": "show"}
+
+def test_what_is_no_library_does_not_fold(): assert "code-fold" not in json.dumps(made(code("#| default_exp toy"), code("x = 1\n"*30)))
 
 def test_quarto_options_stay():
     cell = made(code("#| echo: false\n#| slow\nplot()"))[1]
@@ -188,6 +207,89 @@ def test_static_form_wins_over_the_live_widget():
 def test_pages_hold_no_widget_state():
     "Quarto would fetch a widget manager from elsewhere for it."
     assert set(page(notebook(), "nbs/x.ipynb")["metadata"]) == {"kernelspec"}
+
+
+# folds
+
+@pytest.mark.parametrize("box, wanted", [
+    ('::: {.callout-tip collapse="true"}\n## Solution\nHalf.\n:::', ["<details><summary>Solution</summary>", "", "Half.", "", "</details>", ""]),
+    ("::: {.callout-note collapse=true}\n\n### `x` and *y* < z\nHalf.\n:::", ["", "<details><summary><code>x</code> and <em>y</em> &lt; z</summary>", "", "Half.", "", "</details>", ""]),
+    ('::: {.callout-tip collapse="true"}\nNo title.\n:::', ["<details><summary>More</summary>", "", "No title.", "", "</details>", ""]),
+    ('::: {.callout-tip collapse="true"}\n## S\n```\n:::\n```\n:::', ["<details><summary>S</summary>", "", "```", ":::", "```", "", "</details>", ""]),
+    ("::: {.callout-tip}\n## Open\n:::", ["::: {.callout-tip}", "## Open", ":::"]),
+    ('::: {.callout-tip collapse="false"}\n## Open\n:::', ['::: {.callout-tip collapse="false"}', "## Open", ":::"]),
+    ("<details><summary>S</summary>\n\nx\n\n</details>", ["<details><summary>S</summary>", "", "x", "", "</details>"])])
+def test_collapsed_boxes_become_details(box, wanted):
+    assert site.Folds()(box).strip("\n").split("\n") == "\n".join(wanted).strip("\n").split("\n")
+
+def test_a_box_may_hold_cells_of_code_and_another_box():
+    folds = site.Folds()
+    first, second = folds('::: {.callout-tip collapse="true"}\n## S\n::: {.callout-note}\nn\n:::'), folds("the end\n:::\n")
+    assert "<details><summary>S</summary>" in first and first.endswith(":::") and "</details>" not in first
+    assert second.startswith("the end") and "</details>" in second
+
+@pytest.mark.parametrize("source", ["<details><summary>Answer</summary>\n\nIt is **so**: $x^2$.\n\n```python\nx = 1\n```\n\n</details>",
+                                    "Predict.\n\n<details>\n<summary>Answer</summary>\n\nIt is **so**: $x^2$.\n\n```python\nx = 1\n```\n\n</details>\n\nAfterwards.",
+                                    '::: {.callout-tip collapse="true"}\n## Answer\nIt is **so**: $x^2$.\n\n```python\nx = 1\n```\n:::'])
+def test_folds_on_the_finished_page(tmp_path, source):
+    "Whatever way it is written: `<details>` with its Markdown, maths and code rendered, and closed."
+    out = build(project(tmp_path, **{"index.ipynb": notebook(text(source))}), program="smalldocs")
+    body = (out/"nbs"/"index.html").read_text()
+    inside = re.search(r"(?s)<details>\s*<summary>Answer</summary>(.*?)</details>", body)[1]
+    assert "<strong>so</strong>" in inside and "<math" in inside and "<pre" in inside and "data-bs-toggle" not in re.search(r"(?s)<main.*</main>", body)[0]
+
+def test_an_answer_is_no_alternative_text():
+    cells = made(text("Which one?\n\n<details><summary>Answer</summary>\n\nThe secret one.\n\n</details>"), code("show()", shown(image_png=PIXEL)))
+    assert "Which one?" in cells[-1]["source"] and "secret" not in cells[-1]["source"]
+
+
+# light
+
+@pytest.mark.parametrize("css, wanted", [
+    (".a{x:1}.b{x:2}", ".a{x:1}"), (".a .b,.a p{x:1}", ".a p{x:1}"), ("@media print{.b{x:1}}", ""), ("@media print{.b{x:1}.a{y:2}}", "@media print{.a{y:2}}"),
+    (".a:not(.b){x:1}", ".a:not(.b){x:1}"), (":is(.a,.b) i{x:1}", ":is(.a,.b) i{x:1}"), ("/* it's .b{ */.a{x:1}", ".a{x:1}"), ('@charset "utf-8";.b{x:1}', '@charset "utf-8";'),
+    ("@keyframes k{0%{x:1}}", "@keyframes k{0%{x:1}}"), ('.a{b:url("data:image/svg+xml,{}")}', '.a{b:url("data:image/svg+xml,{}")}'), ("#c,#a{x:1}", "#a{x:1}"),
+    ("/*! MIT */.b{x:1}", "/*! MIT */"), ("p{x:.5;y:1.b}", "p{x:.5;y:1.b}")])
+def test_only_used_rules_stay(css, wanted): assert site.used(css, {"a"}) == wanted
+
+def test_code_keeps_its_text_without_marks():
+    page = '<code><span class="st">&quot;</span><span class="st">a</span><span class="op">.</span><span class="fu">b</span>\n<span class="va">self</span></code><span class="menu-text">x</span>'
+    assert site._lean(page) == '<code>&quot;a.b\nself</code><span class="menu-text">x</span>'
+
+def test_a_style_that_every_picture_brings_stays_once():
+    page = "<style>.anyms{x:1}</style><p>a</p><style>.anyms{x:1}</style><style>.b{x:2}</style>"
+    assert site._lean(page) == "<style>.anyms{x:1}</style><p>a</p><style>.b{x:2}</style>"
+
+@pytest.mark.parametrize("script, terse", [("// a\n  f(1); // b\n\n  g();\n", "f(1); // b\ng();\n"), ("x = `a\n  b`;\n", "x = `a\n  b`;\n"), ('u = "http://x";\n', 'u = "http://x";\n')])
+def test_scripts_lose_what_only_people_read(script, terse): assert site._terse(script) == terse
+
+def test_pages_of_quarto_are_left_alone(tmp_path):
+    (tmp_path/"site_libs").mkdir()
+    (tmp_path/"site_libs"/"bootstrap.css").write_text(".never{x:1}")
+    (tmp_path/"a.html").write_text('<html lang="en"><span class="op">.</span></html>')
+    site.finish(tmp_path)
+    assert (tmp_path/"site_libs"/"bootstrap.css").read_text() == ".never{x:1}" and 'class="op"' in (tmp_path/"a.html").read_text()
+
+
+# search and origin
+
+def test_what_explains_comes_before_what_computes():
+    def at(href, section=""): return dict(href=href, title="t", section=section, text="x")
+    order = [at("nbs/glossary.html#leakage", "Leakage"), at("nbs/tutorials/2.html"), at("nbs/03_heatmap.html", "Leakage"), at("nbs/reference.html", "Maps.leakage"), at("nbs/reference.html", "_rows")]
+    weights = [e["weight"] for e in site.weigh(order)]
+    assert weights == sorted(weights, reverse=True) and len(set(weights)) == len(weights)
+    assert site.weigh([at("nbs/reference.html", "Embedder.forward")])[0]["weight"] < site.weigh([at("nbs/reference.html", "Embedder")])[0]["weight"]
+
+def test_pages_name_their_notebook(tmp_path):
+    out = build(project(tmp_path, **{"deep.ipynb": notebook(text("x"), title="# Deep\n> S."), "plain.md": "---\ntitle: Plain\n---\n\ntext\n"}), program="smalldocs")
+    body = (out/"nbs"/"deep.html").read_text()
+    assert '<a href="deep.ipynb" download>' in body and json.loads((out/"nbs"/"deep.ipynb").read_text())["cells"] and not problems(out)
+    assert "download" not in re.search(r"(?s)<main.*</main>", (out/"nbs"/"plain.html").read_text())[0]
+
+def test_pages_link_to_the_repository_where_one_is_named(tmp_path):
+    root = project(tmp_path)
+    (root/"settings.ini").write_text("[DEFAULT]\ngit_url = https://git.example.org/toy/\n")
+    assert 'href="https://git.example.org/toy/blob/main/nbs/index.ipynb"' in (build(root, program="smalldocs")/"nbs"/"index.html").read_text()
 
 
 # the check
@@ -316,6 +418,24 @@ def test_pictures_of_our_pages_have_a_text(ours):
 def test_home_page_has_the_comparison_and_the_stepper(ours):
     body = (ours[0]/"nbs"/"index.html").read_text("utf8")
     assert "demo.png" in body and 'id="anyms-explorer-' in body and "anymsStaticExplorer" in body
+
+def test_every_page_is_light(ours):
+    "At most 300 KB without its pictures, with all that it fetches."
+    for p in sorted((ours[0]/"nbs").rglob("*.html")):
+        text = re.sub(r"data:image/[^\"')]*", "", p.read_text("utf8"))
+        files = {f for f in site.Reader(text).fetched if not re.search(r"\.(?:png|jpe?g|gif|webp|svg)$|^data:", f)}
+        weight = len(text.encode()) + sum((p.parent/f).stat().st_size for f in files)
+        assert weight <= 300_000, f"{p.name}: {weight/1000:.0f} KB"
+
+def test_home_page_begins_with_the_installation(ours):
+    body = (ours[0]/"nbs"/"index.html").read_text("utf8")
+    text = re.sub(r"<[^>]+>", "", re.search(r"(?s)<main.*</main>", body)[0])
+    assert text.index("download.pytorch.org/whl/cpu") < text.index("pip install -c constraints.txt .") < text.index("anyms demo") < text.index("The call site")
+
+def test_every_page_of_a_notebook_offers_it(ours):
+    for path in notebooks(ROOT):
+        assert f'<a href="{Path(path).name}" download>' in (ours[0]/path).with_suffix(".html").read_text("utf8"), path
+        assert (ours[0]/path).read_bytes() == (ROOT/path).read_bytes()
 
 def test_search_knows_every_page(ours):
     found = {entry["href"].split("#")[0] for entry in json.loads((ours[0]/"search.json").read_text("utf8"))}
