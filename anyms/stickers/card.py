@@ -151,6 +151,8 @@ LIMITS = """## Limits
 - Not every picture keeps every subject: `missing`, `ghost` and `stands` above say how often one is absent or stands elsewhere. Look at them before you look at a single picture.
 - What holds on it is a statement about it. SDXL needs its own measurement, with the same calls.
 - It never met two references at once, and no box is an input. It did hear its one reference in a place (see above), so that a subject stays in its box is in part learned; the control is the fair test of training-free methods.
+- It fits `StableDiffusionXLPipeline`, what `AutoPipelineForImage2Image.from_pipe` makes of it, and diffusers' PAG pipelines. Its autoencoder is of the tiny kind and its latents have 12 channels:
+  `StableDiffusionXLImg2ImgPipeline.from_pipe`, inpainting pipelines and `ControlNetModel.from_unet` refuse it.
 - The makers of the drawings do not endorse it.
 """
 
