@@ -5,24 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from anyms import cli
 from anyms.pipeline import Result, Runs, _check_network, _quiet
 from anyms.stickers.world import DRAWINGS, nouns, sprite
+from test_cli import run, tiny  # noqa: F401 (tiny is a fixture)
 
 FOX, HAT = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "hat@.5,0,1,.6"]
-
-
-def run(*words): return CliRunner().invoke(cli.app, [str(w) for w in words])
-
-
-@pytest.fixture
-def tiny(pipes, monkeypatch):
-    "Whatever model is asked for, the tiny one comes; what was asked is kept."
-    asked, pipe = [], pipes("sdxl-plus")
-    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: asked.append(a) or pipe)
-    return asked
 
 
 # which fox
