@@ -4,7 +4,7 @@
 
 # %% ../nbs/04_capture.ipynb #c004
 from __future__ import annotations
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -9,7 +9,7 @@ __all__ = ['HUB', 'ADAPTERS', 'ENCODER', 'RANGES', 'LEAST', 'FILM', 'LABELS', 'l
 
 # %% ../nbs/05_pipeline.ipynb #c003
 import difflib, functools, inspect, json, logging, math, os, re, shutil, socket, time, warnings
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO

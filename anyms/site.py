@@ -10,7 +10,7 @@ __all__ = ['PIECES', 'REFERENCES', 'KEPT', 'VIEW', 'PICTURES', 'SHORT', 'FENCE',
            'server', 'serve']
 
 # %% ../nbs/08_site.ipynb #c003
-import ast, html, io, json, os, posixpath, re, shutil, subprocess, sys, tempfile, tokenize
+import ast, html, io, json, posixpath, re, shutil, subprocess, sys, tempfile, tokenize
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple

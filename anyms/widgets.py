@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from .attend import VARIANTS
-from .heatmap import RANGES, leakage, limits, normalise, paint, panel, range_words, share_in_box
+from .heatmap import RANGES, leakage, limits, normalise, paint, panel, share_in_box
 from .layout import PALETTE, Layout, Subject, colour, levels, read_image, square, token_span
 from .pipeline import Result, Runs, generate
 
