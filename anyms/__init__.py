@@ -25,6 +25,16 @@ if "torch" not in _sys.modules: calm_threads(_os.environ)
 _logging.getLogger("transformers.utils.import_utils").addFilter(lambda r: "requires torchvision" not in str(r.msg))
 _logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda r: "kept in float32: []" not in str(r.msg))
 
+
+def lazy_names(package, homes):
+    "`__getattr__`, `__dir__` and `__all__` of a package that hands on public names (name -> module below it) and loads none before it is asked for."
+    def load(name):
+        if name not in homes: raise AttributeError(f"{package} has no public name {name!r}; it has {', '.join(sorted(homes))}.")
+        return getattr(_importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return load, lambda: sorted(homes), list(homes)
+
+
 # Public name -> the module it lives in. Nothing below is imported before it is asked for: `import anyms` takes milliseconds.
 _HOME = dict(
     Box="layout", Subject="layout", Layout="layout",
