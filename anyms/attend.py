@@ -30,15 +30,15 @@ def check(
     cover:Tensor,  # tokens of each subject [s n], bool
 ):
     "A sentence (ValueError, TypeError) for shapes that do not belong together."
-    if not isinstance(refs, KV): raise TypeError(f'refs of type {type(refs).__name__} are not keys and values: give KV(k, v), each [b s h r d]')
-    if q.ndim != 4: raise ValueError(f'q has shape {list(q.shape)}: give queries as [b h n d]')
-    if refs.k.ndim != 5 or refs.k.shape != refs.v.shape: raise ValueError(f'refs have keys {list(refs.k.shape)} and values {list(refs.v.shape)}: give both as [b s h r d], of equal shape')
+    if not isinstance(refs, KV): raise TypeError(f"refs of type {type(refs).__name__} are not keys and values: give KV(k, v), each [b s h r d]")
+    if q.ndim != 4: raise ValueError(f"q has shape {list(q.shape)}: give queries as [b h n d]")
+    if refs.k.ndim != 5 or refs.k.shape != refs.v.shape: raise ValueError(f"refs have keys {list(refs.k.shape)} and values {list(refs.v.shape)}: give both as [b s h r d], of equal shape")
     (b, h, n, d), (kb, s, kh, r, kd) = q.shape, refs.k.shape
-    if (b, h, d) != (kb, kh, kd): raise ValueError(f'q [b h n d]={list(q.shape)} and refs [b s h r d]={list(refs.k.shape)} disagree: make b, h and d equal, or repeat refs for each picture of the batch')
-    if q.dtype != refs.k.dtype: raise ValueError(f'q is {q.dtype} and refs are {refs.k.dtype}: convert refs with .to(q.dtype)')
-    if r == 0: raise ValueError(f'refs have r=0 tokens in [b s h r d]={list(refs.k.shape)}: give each subject at least one')
-    if cover.dtype != torch.bool: raise ValueError(f'cover has dtype {cover.dtype}: give bool, for example cover > .5')
-    if tuple(cover.shape) != (s, n): raise ValueError(f'cover has shape {list(cover.shape)}, and {s} subjects on {n} tokens need [{s}, {n}]: build it with layout.cover(grid) for the grid of this layer')
+    if (b, h, d) != (kb, kh, kd): raise ValueError(f"q [b h n d]={list(q.shape)} and refs [b s h r d]={list(refs.k.shape)} disagree: make b, h and d equal, or repeat refs for each picture of the batch")
+    if q.dtype != refs.k.dtype: raise ValueError(f"q is {q.dtype} and refs are {refs.k.dtype}: convert refs with .to(q.dtype)")
+    if r == 0: raise ValueError(f"refs have r=0 tokens in [b s h r d]={list(refs.k.shape)}: give each subject at least one")
+    if cover.dtype != torch.bool: raise ValueError(f"cover has dtype {cover.dtype}: give bool, for example cover > .5")
+    if tuple(cover.shape) != (s, n): raise ValueError(f"cover has shape {list(cover.shape)}, and {s} subjects on {n} tokens need [{s}, {n}]: build it with layout.cover(grid) for the grid of this layer")
 
 # %% ../nbs/01_attend.ipynb #c022
 ROWS = 16  # rows in a block: bitwise row-independent with AVX-512, AVX2 and plain kernels alike; 8 is not, and with AVX2 neither are 32 and 64
@@ -52,14 +52,14 @@ def attention(
 )->Tensor:             # [b h n d]
     "softmax(q k^T / sqrt d) v (Eq. 2); on the CPU without `keep`, a row's bits do not depend on the other rows."
     if q.shape[2] == 0: return q.clone()
-    if keep is not None or q.device.type != 'cpu': return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
+    if keep is not None or q.device.type != "cpu": return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
     n = q.shape[2]
     blocks = -(-n//ROWS)
-    q = rearrange(F.pad(q, (0, 0, 0, blocks*ROWS - n)), 'b h (blocks rows) d -> b (h blocks) rows d', rows=ROWS)
+    q = rearrange(F.pad(q, (0, 0, 0, blocks*ROWS - n)), "b h (blocks rows) d -> b (h blocks) rows d", rows=ROWS)
     d = q.shape[-1]
     q, k, v = (F.pad(x, (0, -d%WIDTH)) for x in (q, k, v))   # zeros change no sum; unaligned rows would change its order
     z = F.scaled_dot_product_attention(q, k, v, scale=d**-.5, enable_gqa=True)
-    return rearrange(z, 'b (h blocks) rows d -> b h (blocks rows) d', blocks=blocks)[:, :, :n, :d]
+    return rearrange(z, "b (h blocks) rows d -> b h (blocks rows) d", blocks=blocks)[:, :, :n, :d]
 
 # %% ../nbs/01_attend.ipynb #c025
 def per_subject(
@@ -68,9 +68,9 @@ def per_subject(
 )->Tensor:     # Z_j for every subject j [b s h n d]
     "Every query asks every subject, one softmax per subject (Eq. 5 without the crop)."
     s = refs.k.shape[1]
-    q = repeat(q, 'b h n d -> (b s) h n d', s=s)
-    k, v = (rearrange(x, 'b s h r d -> (b s) h r d') for x in refs)
-    return rearrange(attention(q, k, v), '(b s) h n d -> b s h n d', s=s)
+    q = repeat(q, "b h n d -> (b s) h n d", s=s)
+    k, v = (rearrange(x, "b s h r d -> (b s) h r d") for x in refs)
+    return rearrange(attention(q, k, v), "(b s) h n d -> b s h n d", s=s)
 
 # %% ../nbs/01_attend.ipynb #c030
 VARIANTS: dict[str, Callable] = {}  # name -> f(q, refs, cover, **options)
@@ -82,15 +82,15 @@ def variant(
     if not isinstance(name, str) or not name: raise TypeError(f'variant name={name!r} is not text: write @variant("soft") with a name, above the function')
     def register(fn):
         try: inspect.signature(fn).bind(None, None, None)
-        except TypeError: raise TypeError(f'variant {name!r} must take three arguments: define it as def {name}(q, refs, cover)') from None
+        except TypeError: raise TypeError(f"variant {name!r} must take three arguments: define it as def {name}(q, refs, cover)") from None
         ours = name in VARIANTS and VARIANTS[name].__module__ == __name__
-        if ours and getattr(fn, '__module__', None) != __name__: raise ValueError(f'variant {name!r} is one of the package\'s own: choose another name')
+        if ours and getattr(fn, "__module__", None) != __name__: raise ValueError(f"variant {name!r} is one of the package\'s own: choose another name")
         VARIANTS[name] = fn
         return fn
     return register
 
 # %% ../nbs/01_attend.ipynb #c033
-@variant('full')
+@variant("full")
 def full(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values per subject [b s h r d]
@@ -113,9 +113,9 @@ def shares(
     overlap:str,   # 'priority' | 'sum' | 'mean'
 )->Tensor:         # weight of each subject at each token [s n], float
     "How loudly each subject speaks at each token where boxes overlap."
-    _known('overlap', overlap, ('priority', 'sum', 'mean'))
-    if overlap == 'priority': return topmost(cover).float()
-    if overlap == 'sum': return cover.float()
+    _known("overlap", overlap, ("priority", "sum", "mean"))
+    if overlap == "priority": return topmost(cover).float()
+    if overlap == "sum": return cover.float()
     return cover/cover.sum(0).clamp(min=1)
 
 def _known(name, value, words):
@@ -129,41 +129,41 @@ def start(
     background:str,  # 'zero' | 'query'
 )->Tensor:           # [b h n d]
     "The canvas before any subject is painted: zero, or the query wherever no box is."
-    _known('background', background, ('zero', 'query'))
-    if background == 'zero': return torch.zeros_like(q)
+    _known("background", background, ("zero", "query"))
+    if background == "zero": return torch.zeros_like(q)
     return q.masked_fill(cover.any(0)[:, None], 0)
 
 # %% ../nbs/01_attend.ipynb #c042
-@variant('masked')
+@variant("masked")
 def masked(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values per subject [b s h r d]
     cover:Tensor,  # tokens of each subject, in paint order [s n], bool
     *, 
-    background:Literal['zero', 'query']='zero',         # the image branch outside all boxes
-    overlap:Literal['priority', 'sum', 'mean']='sum',   # where boxes overlap
+    background:Literal["zero", "query"]="zero",         # the image branch outside all boxes
+    overlap:Literal["priority", "sum", "mean"]="sum",   # where boxes overlap
 )->Tensor:         # image-branch output [b h n d]
     "Each subject attends everywhere, then is kept inside its box only (Eq. 7)."
     check(q, refs, cover)
-    keep = rearrange(shares(cover, overlap).to(q.dtype), 's n -> s 1 n 1')
+    keep = rearrange(shares(cover, overlap).to(q.dtype), "s n -> s 1 n 1")
     return start(q, cover, background) + (per_subject(q, refs)*keep).sum(1)
 
 # %% ../nbs/01_attend.ipynb #c047
-@variant('crop_merge')
+@variant("crop_merge")
 def crop_merge(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values per subject [b s h r d]
     cover:Tensor,  # tokens of each subject, in paint order [s n], bool
     *, 
-    background:Literal['zero', 'query']='zero',             # the image branch outside all boxes
-    overlap:Literal['priority', 'sum', 'mean']='priority',  # where boxes overlap
+    background:Literal["zero", "query"]="zero",             # the image branch outside all boxes
+    overlap:Literal["priority", "sum", "mean"]="priority",  # where boxes overlap
 )->Tensor:         # image-branch output [b h n d]
     "Only the queries inside a box attend to its subject; answers are pasted in paint order (Eq. 5-6)."
     check(q, refs, cover)
     canvas, keep = start(q, cover, background), shares(cover, overlap).to(q.dtype)
     for j, box in enumerate(cover):
         crop = attention(q[:, :, box], refs.k[:, j], refs.v[:, j])       # Eq. 5
-        if overlap == 'priority': canvas[:, :, box] = crop               # Eq. 6: the later one wins
+        if overlap == "priority": canvas[:, :, box] = crop               # Eq. 6: the later one wins
         else: canvas[:, :, box] += crop*keep[j, box, None]
     return canvas
 
@@ -177,7 +177,7 @@ def fused_mask(
     r:int,         # reference tokens of a subject
 )->Tensor:         # which key each query may see [n s*r+1, padded], bool
     "Every query sees its owner's tokens, or the null token where nobody owns it. Depends on the grid only."
-    owner = repeat(topmost(cover), 's n -> n (s r)', r=r)
+    owner = repeat(topmost(cover), "s n -> n (s r)", r=r)
     seen = torch.cat([owner, ~cover.any(0)[:, None]], 1)
     return F.pad(seen, (0, _padded(owner.shape[1]) - seen.shape[1]))
 
@@ -188,33 +188,33 @@ def fused_bias(
 )->Tensor:              # 0 where a query may see a key, else minus infinity [n s*r+1, padded]
     "The same mask as a term added to the scores, which is what attention kernels make of it at every call."
     keep = fused_mask(cover, r)
-    return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill_(~keep, float('-inf'))
+    return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill_(~keep, float("-inf"))
 
 def fused_keys(
     refs:KV,  # keys and values per subject [b s h r d]
 )->tuple[Tensor, Tensor]: # keys and values [b h s*r+1, padded, d]
     "All subjects' tokens in one row, then null tokens (zeros). Does not depend on the step."
-    k, v = (rearrange(x, 'b s h r d -> b h (s r) d') for x in refs)
+    k, v = (rearrange(x, "b s h r d -> b h (s r) d") for x in refs)
     room = (0, 0, 0, _padded(k.shape[2]) - k.shape[2])
     return F.pad(k, room), F.pad(v, room)
 
 # %% ../nbs/01_attend.ipynb #c062
-@variant('fused')
+@variant("fused")
 def fused(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values per subject [b s h r d]
     cover:Tensor,  # tokens of each subject, in paint order [s n], bool
     *, 
-    background:Literal['zero']='zero',         # only zero: a null token cannot answer with the query
-    overlap:Literal['priority']='priority',    # only priority: one softmax has one owner per token
+    background:Literal["zero"]="zero",         # only zero: a null token cannot answer with the query
+    overlap:Literal["priority"]="priority",    # only priority: one softmax has one owner per token
 )->Tensor:         # image-branch output [b h n d]
     "`crop_merge` in one plain attention call: an owner mask and a null token."
     check(q, refs, cover)
-    _known('background', background, ('zero',)); _known('overlap', overlap, ('priority',))
+    _known("background", background, ("zero",)); _known("overlap", overlap, ("priority",))
     return attention(q, *fused_keys(refs), keep=fused_mask(cover, refs.k.shape[3]))
 
 # %% ../nbs/01_attend.ipynb #c067
-@variant('text_only')
+@variant("text_only")
 def text_only(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # ignored
@@ -223,7 +223,7 @@ def text_only(
     "No image branch: what the prompt alone gives."
     return torch.zeros_like(q)
 
-@variant('joint')
+@variant("joint")
 def joint(
     q:Tensor,      # queries [b h n d]
     refs:KV,       # keys and values per subject [b s h r d]
@@ -231,7 +231,7 @@ def joint(
 )->Tensor:         # image-branch output [b h n d]
     "One softmax over all subjects' tokens (diffusers with several images and no masks)."
     check(q, refs, cover)
-    return attention(q, *(rearrange(x, 'b s h r d -> b h (s r) d') for x in refs))
+    return attention(q, *(rearrange(x, "b s h r d -> b h (s r) d") for x in refs))
 
 # %% ../nbs/01_attend.ipynb #c072
 def quickest(
@@ -239,7 +239,7 @@ def quickest(
     overlap=None,     # 'priority', 'sum', 'mean' or None
 )->str:               # 'fused', or 'crop_merge' for options that one softmax cannot do
     "The name of the quickest form of crop-and-merge with these options."
-    return 'fused' if background in (None, 'zero') and overlap in (None, 'priority') else 'crop_merge'
+    return "fused" if background in (None, "zero") and overlap in (None, "priority") else "crop_merge"
 
 # %% ../nbs/01_attend.ipynb #c074
 def get_variant(
@@ -247,20 +247,20 @@ def get_variant(
     **options,  # background=, overlap=, or a variant's own; None means its default
 )->Callable:    # f(q, refs, cover) -> [b h n d]
     "The variant with its options bound; ValueError for unknown names and for options it does not take."
-    if name is None: name = quickest(options.get('background'), options.get('overlap'))
-    if callable(name): fn, name = name, getattr(name, '__name__', 'variant')
+    if name is None: name = quickest(options.get("background"), options.get("overlap"))
+    if callable(name): fn, name = name, getattr(name, "__name__", "variant")
     elif isinstance(name, str) and name in VARIANTS: fn = VARIANTS[name]
     else: raise ValueError(f'variant={name!r} is not known: use one of {", ".join(VARIANTS)}, or register your own with @variant')
     given = {key: value for key, value in options.items() if value is not None}
     takes = dict(list(inspect.signature(fn).parameters.items())[3:])
-    if 'background' not in takes and given.get('background') == 'zero': del given['background']  # nothing asked for
+    if "background" not in takes and given.get("background") == "zero": del given["background"]  # nothing asked for
     for key, value in given.items():
         if key not in takes: raise ValueError(f'variant {name!r} takes no option {key}={value!r}: leave it out, it takes {", ".join(takes) or "none"}')
         words = get_args(takes[key].annotation)
         if words and value not in words: raise ValueError(f'variant {name!r} does not offer {key}={value!r}: use {" or ".join(map(repr, words))}, or another variant')
     def run(q, refs, cover):
         z = fn(q, refs, cover, **given)
-        if getattr(z, 'shape', None) != q.shape: raise ValueError(f'variant {name!r} returned {list(getattr(z, "shape", [])) or type(z).__name__} for queries {list(q.shape)}: return the image branch as [b h n d]')
+        if getattr(z, "shape", None) != q.shape: raise ValueError(f'variant {name!r} returned {list(getattr(z, "shape", [])) or type(z).__name__} for queries {list(q.shape)}: return the image branch as [b h n d]')
         return z
     run.variant = fn
     return run
@@ -271,7 +271,7 @@ def energy(
     refs:KV,   # keys and values [b s h r d]
 )->Tensor:     # [b s h n], float32
     "How well each query fits each subject: the logsumexp of its logits over the subject's tokens."
-    logits = einsum(q.float(), refs.k.float(), 'b h n d, b s h r d -> b s h n r')*q.shape[-1]**-.5
+    logits = einsum(q.float(), refs.k.float(), "b h n d, b s h r d -> b s h n r")*q.shape[-1]**-.5
     return logits.logsumexp(-1)
 
 def mass(

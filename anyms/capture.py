@@ -34,7 +34,7 @@ def text_map(
     if not look.words:
         raise ValueError(f"statistic 'text' knows no words of {', '.join(look.names)}: name them in the prompt just as the layout does (generate finds their tokens there), "
                          "or say where they stand, words={name: [positions]}.")
-    sim = einsum(look.q.float(), look.text_k.float(), 'b h n d, b h t d -> b h n t') * look.q.shape[-1]**-.5
+    sim = einsum(look.q.float(), look.text_k.float(), "b h n d, b h t d -> b h n t") * look.q.shape[-1]**-.5
     p = sim.softmax(-1)
     return torch.stack([p[..., list(look.words.get(name, ()))].sum(-1).mean(1) for name in look.names], 1)
 
@@ -56,11 +56,11 @@ def norm_map(
     look:Look,
 )->Tensor:  # >= 0 [b s n]; 0 where the subject adds nothing
     "How much each subject moves the output, against the text: |Z_j| / |Z_text| over all heads."
-    part = rearrange(look.parts().float(), 'b s h n d -> b s n (h d)').norm(dim=-1)
-    text = rearrange(look.text_out.float(), 'b h n d -> b 1 n (h d)').norm(dim=-1)
+    part = rearrange(look.parts().float(), "b s h n d -> b s n (h d)").norm(dim=-1)
+    text = rearrange(look.text_out.float(), "b h n d -> b 1 n (h d)").norm(dim=-1)
     return part / text.clamp_min(1e-12)
 
-STATS = {'text': text_map, 'mass': mass_map, 'energy': energy_map, 'norm': norm_map}
+STATS = {"text": text_map, "mass": mass_map, "energy": energy_map, "norm": norm_map}
 
 # %% ../nbs/04_capture.ipynb #c025
 def check_stats(
@@ -68,7 +68,7 @@ def check_stats(
 )->tuple[str, ...]:  # known names without repeats; ValueError for an unknown or meaningless one
     "The statistics asked for."
     stats = (stats,) if isinstance(stats, str) else tuple(stats)
-    if 'own' in stats:
+    if "own" in stats:
         raise ValueError("statistic 'own' is refused: a softmax over a subject's own r tokens sums to 1, so its mean over them is exactly 1/r everywhere and a picture of it is rounding noise; use mass, energy or norm.")
     unknown = [s for s in stats if s not in STATS]
     if unknown or not stats: raise ValueError(f"stats={unknown[0] if unknown else ()!r} is not a known statistic: choose from {', '.join(STATS)}.")
@@ -83,7 +83,7 @@ def pick_layers(
     if layers is None: return list(known)
     chosen = set()
     for want in layers if isinstance(layers, (list, tuple, set)) else [layers]:
-        pattern = f'^{want}_block' if want in ('down', 'mid', 'up') else want
+        pattern = f"^{want}_block" if want in ("down", "mid", "up") else want
         try: found = {want} & set(known) or {n for n in known if re.search(pattern, n)}
         except (re.error, TypeError): raise ValueError(f"layers={want!r} is neither a layer's name nor a regular expression: use for example 'up', 'mid' or one of {', '.join(known[:3])}.") from None
         if not found: raise ValueError(f"layers={want!r} fits none of the {len(known)} layers: use 'down', 'mid', 'up' or one of {', '.join(known[:3])} ...")
@@ -108,7 +108,7 @@ def pick_steps(
     return lambda step: step in steps
 
 # %% ../nbs/04_capture.ipynb #c031
-DIMS = ('subject', 'layer', 'step')
+DIMS = ("subject", "layer", "step")
 
 def _only(heat, subject):
     "The maps of one subject (axis gone) or of several, in the order asked for."
@@ -116,7 +116,7 @@ def _only(heat, subject):
     unknown = [n for n in wanted if n not in heat.names]
     if unknown or not wanted: raise KeyError(f"no subject is called {unknown[0] if unknown else ''!r}: there are {', '.join(heat.names)}.")
     rows = [heat.names.index(n) for n in wanted]
-    return replace(heat, names=wanted, cells={k: c[rows] for k, c in heat.cells.items()}, dims=_less(heat, 'subject', isinstance(subject, str)))
+    return replace(heat, names=wanted, cells={k: c[rows] for k, c in heat.cells.items()}, dims=_less(heat, "subject", isinstance(subject, str)))
 
 def _less(heat, dim, gone=True): return tuple(d for d in heat.dims if not (gone and d == dim))
 
@@ -125,11 +125,11 @@ def _choose(heat, layer, step):
     "The maps of these layers and steps."
     if layer is not None:
         one = isinstance(layer, str) and layer in heat.layers
-        heat = replace(heat, layers=pick_layers(layer, heat.layers), dims=_less(heat, 'layer', one))
+        heat = replace(heat, layers=pick_layers(layer, heat.layers), dims=_less(heat, "layer", one))
     if step is not None:
-        wanted = [t for t in heat.steps if pick_steps(step)(t)] if 'step' in heat.dims else []
+        wanted = [t for t in heat.steps if pick_steps(step)(t)] if "step" in heat.dims else []
         if not wanted: raise ValueError(f"step={step!r} was not recorded: there are {heat.steps}.")
-        heat = replace(heat, steps=wanted, dims=_less(heat, 'step', isinstance(step, (int, np.integer))))
+        heat = replace(heat, steps=wanted, dims=_less(heat, "step", isinstance(step, (int, np.integer))))
     kept = [k for k in heat.cells if k[0] in heat.layers and k[1] in heat.steps]
     return replace(heat, cells={k: heat.cells[k] for k in kept}, behind={k: heat.grids(k) for k in kept})
 
@@ -139,13 +139,13 @@ def _finest(maps): return max((m.shape[-2:] for m in maps), key=np.prod)
 def _average(heat, dim):
     "One axis averaged away, every map with equal weight, on the finest grid."
     if dim not in heat.dims: raise ValueError(f"there is no axis {dim!r} to average over: this Heat has {', '.join(heat.dims) or 'none left'}.")
-    if dim == 'subject':
+    if dim == "subject":
         return replace(heat, names=[f"mean of {len(heat.names)} subjects"], cells={k: c.mean(0, keepdims=True) for k, c in heat.cells.items()}, dims=_less(heat, dim))
     label, groups = f"mean of {len(getattr(heat, dim + 's'))} {dim}s", {}
-    for l, t in heat.cells: groups.setdefault((label, t) if dim == 'layer' else (l, label), []).append((l, t))
+    for l, t in heat.cells: groups.setdefault((label, t) if dim == "layer" else (l, label), []).append((l, t))
     cells = {k: _mean([heat.cells[old] for old in group]) for k, group in groups.items()}
     behind = {k: list(dict.fromkeys(grid for old in group for grid in heat.grids(old))) for k, group in groups.items()}
-    return replace(heat, cells=cells, behind=behind, dims=_less(heat, dim), **{dim + 's': [label]})
+    return replace(heat, cells=cells, behind=behind, dims=_less(heat, dim), **{dim + "s": [label]})
 
 def _mean(maps):
     "All with equal weight, on the finest grid among them."
@@ -178,7 +178,7 @@ class Heat:
     )->Heat:
         "Average over named axes, every map with equal weight, on the finest grid."
         heat = self
-        for d in dims or tuple(d for d in ('layer', 'step') if d in self.dims): heat = _average(heat, d)
+        for d in dims or tuple(d for d in ("layer", "step") if d in self.dims): heat = _average(heat, d)
         return heat
 
     def grids(self,
@@ -206,13 +206,13 @@ class Heat:
         image,             # the picture the run made
         alpha:float=.6,    # weight of the heat, 0..1
         *,
-        how='map',         # 'map', 'subject', 'shared' or a pair (lo, hi)
+        how="map",         # 'map', 'subject', 'shared' or a pair (lo, hi)
         layout=None,       # whose boxes to draw; None: the run's own, False: no boxes
-        cmap:str='magma',  # 'magma' or 'viridis'
+        cmap:str="magma",  # 'magma' or 'viridis'
         size:int=256,      # pixels of the shorter side at least, by repeating pixels; 0: as large as image
     )->Image.Image:        # several subjects stand side by side
         "The map over the picture; choose or average layers and steps first."
-        left = [d for d in self.dims if d != 'subject']
+        left = [d for d in self.dims if d != "subject"]
         if left: raise ValueError(f"an overlay shows one layer and one step, and {' and '.join(left)} are still open: use .mean({', '.join(map(repr, left))}) or .sel(...) first.")
         (key, maps), layout = next(iter(self.cells.items())), self._boxes(layout)
         box = lambda n: n if layout is not None and n in layout.names else None
@@ -222,22 +222,22 @@ class Heat:
     def _boxes(self, layout): return self.layout if layout is None else layout or None
 
     def show(self,
-        how='subject',     # 'map', 'subject', 'shared' or a pair (lo, hi)
+        how="subject",     # 'map', 'subject', 'shared' or a pair (lo, hi)
         layout=None,       # whose boxes to draw; None: the run's own, False: no boxes
         most:int=6,        # columns at most
-        cmap:str='magma',  # 'magma' or 'viridis'
+        cmap:str="magma",  # 'magma' or 'viridis'
     )->Figure:
         "Subjects in rows; steps, or else layers, in at most `most` columns; the rest averaged."
-        heat = self.mean('layer') if {'layer', 'step'} <= set(self.dims) else self
+        heat = self.mean("layer") if {"layer", "step"} <= set(self.dims) else self
         columns = _columns(heat, most)
         return panel({title: heat.cells[key] for title, key in columns.items()}, heat.names, layout=heat._boxes(layout), how=how, cmap=cmap,
                      label=f"{heat.stat}, {heat.title(subjects=False)}", size=1.3, grids={title: heat.grids(key) for title, key in columns.items()})
 
     def title(self, subjects=True)->str:
         "What the maps are, in words: subject / layer / step."
-        step = self.steps[0] if 'step' not in self.dims else f"{len(self.steps)} steps"
-        words = [self.layers[0] if 'layer' not in self.dims else f"{len(self.layers)} layers", step if isinstance(step, str) else f"step {step}"]
-        return ' / '.join([', '.join(self.names)] * subjects + words)
+        step = self.steps[0] if "step" not in self.dims else f"{len(self.steps)} steps"
+        words = [self.layers[0] if "layer" not in self.dims else f"{len(self.layers)} layers", step if isinstance(step, str) else f"step {step}"]
+        return " / ".join([", ".join(self.names)] * subjects + words)
 
     def __repr__(self): return f"Heat {self.stat}: {self.title()} [finest grid {self.grid[0]}x{self.grid[1]}]"
     def _repr_png_(self): return _png(self.show())
@@ -248,11 +248,11 @@ def _columns(heat, most):
     if not most >= 1: raise ValueError(f"most={most!r} must be a whole number of at least 1 column.")
     keys = list(heat.cells)
     keys = [keys[i] for i in sorted(set(np.linspace(0, len(keys) - 1, min(most, len(keys))).round().astype(int)))]
-    return {(f"step {t}" if 'step' in heat.dims else l): (l, t) for l, t in keys}
+    return {(f"step {t}" if "step" in heat.dims else l): (l, t) for l, t in keys}
 
 def _png(fig):
     out = io.BytesIO()
-    fig.savefig(out, format='png', dpi=fig.dpi, bbox_inches='tight')
+    fig.savefig(out, format="png", dpi=fig.dpi, bbox_inches="tight")
     return out.getvalue()
 
 # %% ../nbs/04_capture.ipynb #c038
@@ -290,11 +290,11 @@ class Maps:
         cells = {(l, t): c.astype(np.float32) for (s, l, t), c in self.cells.items() if s == name}
         return Heat(name, self.names, self.layers, self.steps, cells, DIMS[1:] if self.one else DIMS, self.layout)
 
-    def share(self, layout:Layout, stat:str='mass', by:str|None=None)->pd.Series:
+    def share(self, layout:Layout, stat:str="mass", by:str|None=None)->pd.Series:
         "Share of each subject's heat inside its box, mean over layers and steps; by='layer' or 'step' keeps that axis [DataFrame]."
         return _tabulate(self, layout, stat, by, lambda heat, rows: share_in_box(heat, layout.cover(heat.shape[1:])[rows]), self.names)
 
-    def leakage(self, layout:Layout, stat:str='mass')->pd.DataFrame:
+    def leakage(self, layout:Layout, stat:str="mass")->pd.DataFrame:
         "Where each subject's heat lies: rows subjects, columns boxes and '(background)', rows sum to 1; mean over layers and steps."
         if self.names != list(layout.names): raise ValueError(f"leakage needs all subjects in the layout's order, maps hold {', '.join(self.names)} and the layout {', '.join(layout.names)}: use the layout of the run, and maps without [name].")
         cells = _tabulate(self, layout, stat, None, lambda heat, rows: leakage(heat, layout).ravel(), range(len(self.names) * (len(self.names) + 1)))
@@ -315,26 +315,26 @@ class Maps:
 
     def _repr_png_(self):
         if not self.cells: return None
-        heats = {s: self.stat(s).mean('layer', 'step') for s in self.stats}
+        heats = {s: self.stat(s).mean("layer", "step") for s in self.stats}
         (key,), label = next(iter(heats.values())).cells, f"mean of {len(self.layers)} layers, {len(self.steps)} steps"
-        return _png(panel({s: h.cells[key] for s, h in heats.items()}, self.names, layout=self.layout, how='map', size=1.3, label=label, grids={s: h.grids(key) for s, h in heats.items()}))
+        return _png(panel({s: h.cells[key] for s, h in heats.items()}, self.names, layout=self.layout, how="map", size=1.3, label=label, grids={s: h.grids(key) for s, h in heats.items()}))
 
 # %% ../nbs/04_capture.ipynb #c039
 def _tabulate(maps, layout, stat, by, number, columns):
     "number(heat [s gh gw], rows of the layout) for every layer and step, averaged; maps that are zero everywhere (nan) do not count."
     unknown = [n for n in maps.names if n not in layout.names]
     if unknown: raise ValueError(f"the layout has no subject {unknown[0]!r}, only {', '.join(layout.names)}: use the layout of the run.")
-    if by not in (None, 'layer', 'step'): raise ValueError(f"by={by!r} must be None, 'layer' or 'step'.")
+    if by not in (None, "layer", "step"): raise ValueError(f"by={by!r} must be None, 'layer' or 'step'.")
     rows = [layout.names.index(n) for n in maps.names]
     heat = maps.stat(stat)
     _say_empty(heat)
-    table = pd.DataFrame([number(c, rows) for c in heat.cells.values()], columns=list(columns), index=pd.MultiIndex.from_tuples(heat.cells, names=['layer', 'step']))
+    table = pd.DataFrame([number(c, rows) for c in heat.cells.values()], columns=list(columns), index=pd.MultiIndex.from_tuples(heat.cells, names=["layer", "step"]))
     return (table.mean() if by is None else table.groupby(level=by, sort=False).mean()).rename_axis(None if by is None else by)
 
 def _say_empty(heat):
     "A subject that the prompt does not name has a text map of zeros; whoever reads `nan` is told why."
     empty = [name for j, name in enumerate(heat.names) if not any(c[j].any() for c in heat.cells.values())]
-    if heat.stat != 'text' or not empty: return
+    if heat.stat != "text" or not empty: return
     warnings.warn(f"the text map of {', '.join(map(repr, empty))} is zero everywhere, so it has no share (nan): no word of the prompt was taken for it; "
                   "name it in the prompt just as the layout does, or give words={name: [positions]}.", stacklevel=4)
 
@@ -346,10 +346,10 @@ def _bare(layout):
 def _save(maps, path):
     if not maps.cells: raise ValueError("nothing was recorded, so there is nothing to save: run a pipeline inside the with block first.")
     about = dict(anyms_maps=1, names=maps.names, stats=maps.stats, keys=list(maps.cells), timesteps=list(maps.timesteps.items()), one=maps.one)
-    if maps.layout is not None: about['layout'] = _bare(maps.layout).to_dict()
-    part = path.with_name(path.name + '.part')
+    if maps.layout is not None: about["layout"] = _bare(maps.layout).to_dict()
+    part = path.with_name(path.name + ".part")
     try:
-        save_file({str(i): np.ascontiguousarray(c) for i, c in enumerate(maps.cells.values())}, part, metadata={'anyms_maps': json.dumps(about)})
+        save_file({str(i): np.ascontiguousarray(c) for i, c in enumerate(maps.cells.values())}, part, metadata={"anyms_maps": json.dumps(about)})
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
     return path
@@ -359,11 +359,11 @@ def _load(path):
     if not path.is_file(): raise FileNotFoundError(f"path={str(path)!r} is not a file: pass what maps.save wrote.")
     damaged = lambda why: ValueError(f"path={str(path)!r} is damaged or not written by maps.save ({why}): capture again.")
     try:
-        with safe_open(path, framework='np') as f: about, cells = json.loads((f.metadata() or {}).get('anyms_maps', '{}')), {k: f.get_tensor(k) for k in f.keys()}
+        with safe_open(path, framework="np") as f: about, cells = json.loads((f.metadata() or {}).get("anyms_maps", "{}")), {k: f.get_tensor(k) for k in f.keys()}
     except (SafetensorError, OSError, ValueError) as e: raise damaged(e) from None
-    if about.get('anyms_maps') != 1: raise ValueError(f"path={str(path)!r} holds no anyms maps of version 1 (found {about.get('anyms_maps')!r}): capture again with this version of anyms.")
-    try: maps = Maps(about['names'], about['stats'], {tuple(k): cells[str(i)] for i, k in enumerate(about['keys'])}, dict(about['timesteps']), about['one'],
-                       Layout.from_dict(about['layout']) if 'layout' in about else None)
+    if about.get("anyms_maps") != 1: raise ValueError(f"path={str(path)!r} holds no anyms maps of version 1 (found {about.get('anyms_maps')!r}): capture again with this version of anyms.")
+    try: maps = Maps(about["names"], about["stats"], {tuple(k): cells[str(i)] for i, k in enumerate(about["keys"])}, dict(about["timesteps"]), about["one"],
+                       Layout.from_dict(about["layout"]) if "layout" in about else None)
     except KeyError as e: raise damaged(f"{e} is missing") from None
     except (TypeError, ValueError) as e: raise damaged(e) from None
     if any(c.ndim != 3 or len(c) != len(maps.names) for c in maps.cells.values()): raise damaged("maps and names do not fit together")
@@ -375,18 +375,18 @@ def layer_grids(
     latent:tuple[int, int],  # latent (h, w); pixels divided by the VAE's factor
 )->dict[str, tuple[int, int]]:  # cross-attention layer -> (gh, gw), in the network's order; TypeError if it is no U-Net
     "Every cross-attention layer and its token grid."
-    if not (hasattr(unet, 'down_blocks') and hasattr(unet, 'up_blocks')):
+    if not (hasattr(unet, "down_blocks") and hasattr(unet, "up_blocks")):
         raise TypeError(f"unet must be a diffusers U-Net, got {type(unet).__name__}: pass pipe.unet{' rather than the pipeline' if hasattr(unet, 'unet') else ''}.")
-    halves = lambda b: bool(getattr(b, 'downsamplers', None))
-    doubles = lambda b: bool(getattr(b, 'upsamplers', None))
+    halves = lambda b: bool(getattr(b, "downsamplers", None))
+    doubles = lambda b: bool(getattr(b, "upsamplers", None))
     depth, found = 0, {}
     grid = levels(latent, 1 + sum(map(halves, unet.down_blocks)))
-    for kind, blocks in (('down_blocks', unet.down_blocks), ('mid_block', [unet.mid_block]), ('up_blocks', unet.up_blocks)):
+    for kind, blocks in (("down_blocks", unet.down_blocks), ("mid_block", [unet.mid_block]), ("up_blocks", unet.up_blocks)):
         for i, block in enumerate(blocks):
-            where = kind if kind == 'mid_block' else f"{kind}.{i}"
+            where = kind if kind == "mid_block" else f"{kind}.{i}"
             for name, _ in (block.named_modules() if block is not None else ()):
-                if name.split('.')[-1] == 'attn2': found[f"{where}.{name}"] = grid[depth]
-            depth += (kind == 'down_blocks' and halves(block)) - (kind == 'up_blocks' and doubles(block))
+                if name.split(".")[-1] == "attn2": found[f"{where}.{name}"] = grid[depth]
+            depth += (kind == "down_blocks" and halves(block)) - (kind == "up_blocks" and doubles(block))
     return found
 
 # %% ../nbs/04_capture.ipynb #c045
@@ -395,11 +395,11 @@ def estimate(
     latent:tuple[int, int],   # latent (h, w)
     subjects:int,             # how many
     steps,                    # how many U-Net steps, or the numbers of the steps kept (a range, a list)
-    stats=('mass', 'norm'),   # statistics
+    stats=("mass", "norm"),   # statistics
     layers=None,              # as in capture
 )->int:                       # bytes that capture will hold
     "The size of a capture before its run."
-    for name, v in (('subjects', subjects), ('steps', steps if np.ndim(steps) == 0 else len(steps))):
+    for name, v in (("subjects", subjects), ("steps", steps if np.ndim(steps) == 0 else len(steps))):
         if not isinstance(v, (int, np.integer)) or v < 1: raise ValueError(f"{name}={v!r} must be a whole number of at least 1.")
     if np.ndim(steps) == 0: steps = range(steps)
     grids = layer_grids(unet, latent)
@@ -443,8 +443,8 @@ class _Tap:
 
 def _installed_layout(unet, names):
     "The layout at work, for figures to draw its boxes; None where somebody else plays the looks."
-    now = getattr(getattr(unet, 'encoder_hid_proj', None), 'now', None)
-    layout = getattr(now, 'layout', None)
+    now = getattr(getattr(unet, "encoder_hid_proj", None), "now", None)
+    layout = getattr(now, "layout", None)
     return layout if layout is not None and layout.names == list(names) else None
 
 # %% ../nbs/04_capture.ipynb #c053
@@ -459,7 +459,7 @@ def _reduce(look, stat):
     "One statistic as float16 [s gh gw], mean over the rows."
     heat = STATS[stat](look).mean(0)
     gh, gw = look.grid
-    return rearrange(heat, 's (gh gw) -> s gh gw', gh=gh, gw=gw).clamp(-65504, 65504).half().cpu().numpy()
+    return rearrange(heat, "s (gh gw) -> s gh gw", gh=gh, gw=gw).clamp(-65504, 65504).half().cpu().numpy()
 
 # %% ../nbs/04_capture.ipynb #w054
 def _pictured(
@@ -476,15 +476,15 @@ def _pictured(
 
 def _perturbed(unet, b):
     "How many rows, the last ones of b, are there for PAG: its self-attention processors say so by their name."
-    kinds = {type(p).__name__ for p in getattr(unet, 'attn_processors', {}).values()}
-    if any(kind.startswith('PAGCFG') for kind in kinds): return b//3    # unconditional, conditional, perturbed
-    if any(kind.startswith('PAG') for kind in kinds): return b//2       # conditional, perturbed
+    kinds = {type(p).__name__ for p in getattr(unet, "attn_processors", {}).values()}
+    if any(kind.startswith("PAGCFG") for kind in kinds): return b//3    # unconditional, conditional, perturbed
+    if any(kind.startswith("PAG") for kind in kinds): return b//2       # conditional, perturbed
     return 0
 
 def _plus(unet):
     "Does this adapter encode an empty picture where there is none? The plain one gives zeros."
-    layers = getattr(getattr(unet, 'encoder_hid_proj', None), 'image_projection_layers', None)
-    return bool(layers) and type(layers[0]).__name__ != 'ImageProjection'
+    layers = getattr(getattr(unet, "encoder_hid_proj", None), "image_projection_layers", None)
+    return bool(layers) and type(layers[0]).__name__ != "ImageProjection"
 
 def _close(a, b, dims):
     "Equal, but for the rounding of another place in the batch."
@@ -502,14 +502,14 @@ def _only_one_kind(look, seen):
     seen[look.layer] = look.step, first
     keys = [look.refs.k] + [before]*(step == look.step and before.shape == first.shape)
     if all(_close(k, first, (1, 2, 3, 4)).all() for k in keys): return
-    who = 'the only subject is' if len(look.names) == 1 else 'all subjects look alike, as'
+    who = "the only subject is" if len(look.names) == 1 else "all subjects look alike, as"
     raise ValueError(f"rows with and without pictures cannot be told apart: {who} {', '.join(look.names)}, and with a Plus adapter 'no picture' is a picture too; "
                      "give installed(..., null=null_embedding(pipe)) (from anyms.processors), or draw with generate(...), which does.")
 
 # %% ../nbs/04_capture.ipynb #c054
 def capture(
     unet,                    # pipe.unet
-    stats=('mass', 'norm'),  # of text, mass, energy, norm
+    stats=("mass", "norm"),  # of text, mass, energy, norm
     layers=None,             # None (all), a name, 'down' / 'mid' / 'up', a regular expression, or several
     steps=None,              # None (all), a number, range, slice, pair (start, stop) or a set
     *,
@@ -527,8 +527,8 @@ def capture(
 # %% ../nbs/04_capture.ipynb #c055
 @contextmanager
 def _watching(unet, maps, tap):
-    if getattr(unet, 'anyms_tap', None) is not None: raise RuntimeError("this U-Net is already being captured: leave the other with block first, or ask it for all statistics at once with stats=(...).")
-    before = vars(unet).get('anyms_tap', _watching)   # _watching stands for "no such attribute"
+    if getattr(unet, "anyms_tap", None) is not None: raise RuntimeError("this U-Net is already being captured: leave the other with block first, or ask it for all statistics at once with stats=(...).")
+    before = vars(unet).get("anyms_tap", _watching)   # _watching stands for "no such attribute"
     unet.anyms_tap = tap
     try: yield maps
     finally:

@@ -21,7 +21,7 @@ __all__ = ['RANGES', 'FLAT', 'CMAPS', 'PAGE', 'as_maps', 'range_words', 'limits'
 # %% ../nbs/03_heatmap.ipynb #c011
 def as_maps(
     maps,             # tensor, array or nested lists [... gh gw]
-    name:str='maps',  # the argument's name in messages
+    name:str="maps",  # the argument's name in messages
 )->np.ndarray:        # float32 array of the same shape; ValueError if not finite or not a map
     "The maps as a finite float array on the CPU."
     if isinstance(maps, torch.Tensor): maps = maps.detach().float().cpu().numpy()
@@ -39,7 +39,7 @@ def _numbers(values)->np.ndarray:
     return np.asarray(values, dtype=float)
 
 # %% ../nbs/03_heatmap.ipynb #c014
-RANGES = {'map': "each map its own range", 'subject': "one range per subject", 'shared': "one range for all"}
+RANGES = {"map": "each map its own range", "subject": "one range per subject", "shared": "one range for all"}
 
 def range_words(
     how,    # 'map', 'subject', 'shared' or a pair (lo, hi)
@@ -56,14 +56,14 @@ def range_words(
 # %% ../nbs/03_heatmap.ipynb #c015
 def limits(
     maps,       # [... s gh gw] (a single map is [gh gw])
-    how='map',  # 'map', 'subject', 'shared' or a pair (lo, hi)
+    how="map",  # 'map', 'subject', 'shared' or a pair (lo, hi)
 )->tuple[np.ndarray, np.ndarray]:  # lowest, highest; they broadcast against maps
     "Where each map's colours begin and end."
     maps = as_maps(maps)
     range_words(how)
     if not isinstance(how, str): return tuple(np.full([1] * maps.ndim, float(v), np.float32) for v in how)
     every = tuple(range(maps.ndim))
-    keep = {'map': every[:-2], 'subject': every[-3:-2], 'shared': ()}[how]
+    keep = {"map": every[:-2], "subject": every[-3:-2], "shared": ()}[how]
     axes = tuple(a for a in every if a not in keep)
     return maps.min(axes, keepdims=True), maps.max(axes, keepdims=True)
 
@@ -72,7 +72,7 @@ FLAT = 2 * 2**-10   # two steps of float16, in which captured maps are kept
 
 def normalise(
     maps,       # [... s gh gw]
-    how='map',  # 'map', 'subject', 'shared' or a pair (lo, hi)
+    how="map",  # 'map', 'subject', 'shared' or a pair (lo, hi)
 )->np.ndarray:  # the same shape in 0..1; flat maps are 0
     "Maps scaled to 0..1 by the named range; rounding noise stays flat."
     maps = as_maps(maps)
@@ -99,19 +99,19 @@ def resize(
     return (_overlap(gh, maps.shape[-2]) @ maps @ _overlap(gw, maps.shape[-1]).T).astype(np.float32)
 
 # %% ../nbs/03_heatmap.ipynb #c026
-CMAPS = ('magma', 'viridis')
+CMAPS = ("magma", "viridis")
 
 def paint(
     heat,              # values in 0..1 [... gh gw]
-    cmap:str='magma',  # 'magma' or 'viridis'
+    cmap:str="magma",  # 'magma' or 'viridis'
 )->np.ndarray:         # colours [... gh gw 3], uint8
     "Values in 0..1 as colours."
     if cmap not in CMAPS: raise ValueError(f"cmap={cmap!r} is not one of {', '.join(CMAPS)}: these two grow evenly in lightness, so equal steps look equal.")
-    return (matplotlib.colormaps[cmap](np.clip(as_maps(heat, 'heat'), 0, 1))[..., :3] * 255).round().astype(np.uint8)
+    return (matplotlib.colormaps[cmap](np.clip(as_maps(heat, "heat"), 0, 1))[..., :3] * 255).round().astype(np.uint8)
 
 # %% ../nbs/03_heatmap.ipynb #c029
 def _picture(image)->Image.Image:
-    if isinstance(image, Image.Image): return image.convert('RGB')
+    if isinstance(image, Image.Image): return image.convert("RGB")
     if isinstance(image, torch.Tensor): image = (image.detach().float() if image.is_floating_point() else image).cpu().numpy()
     a = np.asarray(image)
     if a.ndim == 3 and a.shape[-1] == 3 and a.dtype == np.uint8: return Image.fromarray(a)
@@ -176,22 +176,22 @@ def overlay(
     heat,                        # one map [gh gw]
     alpha:float=.6,              # weight of the heat, 0..1
     *,
-    how='map',                   # 'map', 'shared' (the same for one map) or a pair (lo, hi)
-    cmap:str='magma',            # 'magma' or 'viridis'
+    how="map",                   # 'map', 'shared' (the same for one map) or a pair (lo, hi)
+    cmap:str="magma",            # 'magma' or 'viridis'
     layout:Layout|None=None,     # draws its boxes
     subject:str|None=None,       # of these, only this subject's
     grids=None,                  # grids of the layers behind the map [(gh, gw), ...], for the dotted rounded box; None: the map's own
     size:int=0,                  # pixels of the shorter side at least, by repeating pixels; 0: as large as image
 )->Image.Image:
     "One map over the greyed picture, a block per token."
-    image, heat = _picture(image), as_maps(heat, 'heat')
+    image, heat = _picture(image), as_maps(heat, "heat")
     if heat.ndim != 2: raise ValueError(f"heat must be one map [gh gw], got shape {heat.shape}: choose a subject and average over layers and steps.")
     if not 0 <= alpha <= 1: raise ValueError(f"alpha={alpha} must be between 0 (picture only) and 1 (heat only).")
     if not int(size) == size >= 0: raise ValueError(f"size={size!r} must be a whole number of pixels, 0 or more.")
     _same_shape(image.size, heat.shape)
     image = _enlarged(image, int(size))
     blocks = Image.fromarray(paint(normalise(heat, how), cmap)).resize(image.size, Image.NEAREST)
-    out = Image.blend(image.convert('L').convert('RGB'), blocks, float(alpha))
+    out = Image.blend(image.convert("L").convert("RGB"), blocks, float(alpha))
     return out if layout is None else _outline(out, layout, subject, [heat.shape] if grids is None else grids)
 
 # %% ../nbs/03_heatmap.ipynb #c032
@@ -202,7 +202,7 @@ def row(
     "Pictures side by side, on white."
     pictures = [_picture(p) for p in pictures]
     if not pictures: raise ValueError("pictures is empty: pass at least one picture.")
-    sheet = Image.new('RGB', (sum(p.width + gap for p in pictures) - gap, max(p.height for p in pictures)), 'white')
+    sheet = Image.new("RGB", (sum(p.width + gap for p in pictures) - gap, max(p.height for p in pictures)), "white")
     x = 0
     for p in pictures: sheet.paste(p, (x, 0)); x += p.width + gap
     return sheet
@@ -211,7 +211,7 @@ def row(
 def _room(ax, size):
     "An axes to draw in: the given one, or the only one of a new figure that pyplot does not show."
     if ax is not None: return ax
-    fig, ax = plt.subplots(figsize=size, dpi=90, layout='constrained')
+    fig, ax = plt.subplots(figsize=size, dpi=90, layout="constrained")
     plt.close(fig)
     return ax
 
@@ -225,9 +225,9 @@ def _points(fig):
 def _fold(title, fig, tile):
     "A title such as 'variant / subject' in two lines if it is wider than its tile of so many inches."
     letter = .55*_points(fig)/72
-    return title if len(title)*letter <= tile else title.replace(' / ', '\n', 1)
+    return title if len(title)*letter <= tile else title.replace(" / ", "\n", 1)
 
-def _frame(ax, title, ink='black'):
+def _frame(ax, title, ink="black"):
     ax.set_xticks([]); ax.set_yticks([])
     ax.set_title(title, fontsize=_points(ax.figure), color=ink)
     for side in ax.spines.values(): side.set_visible(False)
@@ -235,24 +235,24 @@ def _frame(ax, title, ink='black'):
 # %% ../nbs/03_heatmap.ipynb #c039
 def _boxes(ax, layout, subject=None, grids=()):
     for (x0, y0, x1, y1), ink, dotted in _places(layout, subject, grids):
-        line = (0, (1, 1.2)) if dotted else '-'
+        line = (0, (1, 1.2)) if dotted else "-"
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, ec=ink, ls=line))
 
 def _colours(heat, lo, hi):
     "Where the bar begins and ends, and what to say of a map without structure: one colour in the middle of a bar from 0 to twice its value."
-    if not heat.any(): return lo, max(hi, lo + 1e-6) if hi > lo else lo + 1, ' (empty)'
-    if hi - lo > FLAT * max(abs(lo), abs(hi)): return lo, hi, ''
-    return min(0, 2*lo), max(0, 2*hi), ' (flat)'
+    if not heat.any(): return lo, max(hi, lo + 1e-6) if hi > lo else lo + 1, " (empty)"
+    if hi - lo > FLAT * max(abs(lo), abs(hi)): return lo, hi, ""
+    return min(0, 2*lo), max(0, 2*hi), " (flat)"
 
-def _tile(ax, heat, lo, hi, *, title='', cmap='magma', image=None, alpha=.6, layout=None, subject=None, grids=None, ink='black'):
+def _tile(ax, heat, lo, hi, *, title="", cmap="magma", image=None, alpha=.6, layout=None, subject=None, grids=None, ink="black"):
     "One map on one axes in coordinates 0..1; returns what a colour bar needs."
     paint([[0.]], cmap)
     if image is not None:
         image = _picture(image)
         _same_shape(image.size, heat.shape)
-        ax.imshow(image.convert('L'), cmap='gray', vmin=0, vmax=255, extent=(0, 1, 1, 0))
+        ax.imshow(image.convert("L"), cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0))
     lo, hi, note = _colours(heat, lo, hi)
-    shade = ax.imshow(heat, cmap=cmap, vmin=lo, vmax=hi, interpolation='nearest', extent=(0, 1, 1, 0), alpha=None if image is None else alpha)
+    shade = ax.imshow(heat, cmap=cmap, vmin=lo, vmax=hi, interpolation="nearest", extent=(0, 1, 1, 0), alpha=None if image is None else alpha)
     ax.set_aspect(heat.shape[0] / heat.shape[1] if image is None else image.height / image.width)
     if layout is not None: _boxes(ax, layout, subject, [heat.shape] if grids is None else grids)
     _frame(ax, title + note, ink)
@@ -261,11 +261,11 @@ def _tile(ax, heat, lo, hi, *, title='', cmap='magma', image=None, alpha=.6, lay
 # %% ../nbs/03_heatmap.ipynb #c040
 def draw(
     heat,                     # one map [gh gw]
-    title:str='',             # variant / subject / step / layer
+    title:str="",             # variant / subject / step / layer
     *,
-    label:str='',             # the statistic, for the colour bar
-    how='map',                # 'map', 'shared' or a pair (lo, hi)
-    cmap:str='magma',         # 'magma' or 'viridis'
+    label:str="",             # the statistic, for the colour bar
+    how="map",                # 'map', 'shared' or a pair (lo, hi)
+    cmap:str="magma",         # 'magma' or 'viridis'
     image=None,               # picture to lay the map over
     alpha:float=.6,           # weight of the heat over the picture
     layout:Layout|None=None,  # draws its boxes
@@ -274,7 +274,7 @@ def draw(
     ax=None,                  # axes to draw in
 )->Figure:
     "One map with its colour bar, which names the range."
-    heat = as_maps(heat, 'heat')
+    heat = as_maps(heat, "heat")
     if heat.ndim != 2: raise ValueError(f"heat must be one map [gh gw], got shape {heat.shape}: use panel or film for several.")
     lo, hi = (float(v.squeeze()) for v in limits(heat, how))
     ax = _room(ax, (3.6, 2.6))
@@ -284,10 +284,10 @@ def draw(
 
 def _dotted_note(label, axes):
     "The bar's label, with a word about dotted boxes where there are any."
-    dotted = any(patch.get_linestyle() not in ('-', 'solid') for ax in axes for patch in ax.patches)
-    return '\n'.join([label]*bool(label) + ['dotted: the box as the layers round it']*dotted)
+    dotted = any(patch.get_linestyle() not in ("-", "solid") for ax in axes for patch in ax.patches)
+    return "\n".join([label]*bool(label) + ["dotted: the box as the layers round it"]*dotted)
 
-def _bar(fig, shade, axes, label='', how=None):
+def _bar(fig, shade, axes, label="", how=None):
     bar, points = fig.colorbar(shade, ax=axes, fraction=.05, pad=.02, shrink=.9), _points(fig)
     if how is not None: bar.set_label(f"{label}\n{range_words(how)}".strip(), fontsize=points)
     bar.ax.tick_params(labelsize=points)
@@ -311,9 +311,9 @@ def panel(
     *,
     images:Mapping|None=None,    # title -> picture, drawn as a first row (boxes on it)
     layout:Layout|None=None,     # draws each subject's box, and gives it its colour
-    label:str='',                # the statistic, for the colour bar
-    how='shared',                # 'map', 'subject', 'shared' or a pair (lo, hi)
-    cmap:str='magma',            # 'magma' or 'viridis'
+    label:str="",                # the statistic, for the colour bar
+    how="shared",                # 'map', 'subject', 'shared' or a pair (lo, hi)
+    cmap:str="magma",            # 'magma' or 'viridis'
     over:bool=False,             # lay the maps over the pictures
     size:float=1.7,              # height of a tile in inches
     grids:Mapping|None=None,     # title -> grids of the layers behind its maps, for the dotted rounded boxes; None: the maps' own
@@ -337,7 +337,7 @@ def panel(
 def _sheet(rows, cols, grid, size):
     "A figure of rows x cols empty axes that pyplot does not show."
     wide = size * min(max(grid[1] / grid[0], .5), 2)
-    fig, axes = plt.subplots(rows, cols, figsize=(cols * wide + .9, rows * (size + .3)), dpi=80, squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(rows, cols, figsize=(cols * wide + .9, rows * (size + .3)), dpi=80, squeeze=False, layout="constrained")
     plt.close(fig)
     return fig, axes
 
@@ -358,15 +358,15 @@ def _names(axes, names, layout):
     order = layout.names if layout is not None else names
     for i, (name, r) in enumerate(zip(names, axes)):
         ink = colour(order.index(name)) if name in order else colour(i)
-        r[0].set_ylabel(name, fontsize=_points(r[0].figure) + 1.5, fontweight='bold', color=ink)
+        r[0].set_ylabel(name, fontsize=_points(r[0].figure) + 1.5, fontweight="bold", color=ink)
 
 def _bars(fig, axes, shades, label, how):
     "As many colour bars as there are ranges: one, one a row, or one a map."
-    if how == 'map': groups = [([ax], sh) for r, shade in zip(axes, shades) for ax, sh in zip(r, shade)]
-    elif how == 'subject': groups = [(list(r), shade[0]) for r, shade in zip(axes, shades)]
+    if how == "map": groups = [([ax], sh) for r, shade in zip(axes, shades) for ax, sh in zip(r, shade)]
+    elif how == "subject": groups = [(list(r), shade[0]) for r, shade in zip(axes, shades)]
     else: return _bar(fig, shades[0][0], list(axes.ravel()), label, how)
     for group, shade in groups: _bar(fig, shade, group)
-    fig.suptitle(f"{label}, {range_words(how)}".strip(' ,').replace('\n', ', '), fontsize=_points(fig))
+    fig.suptitle(f"{label}, {range_words(how)}".strip(" ,").replace("\n", ", "), fontsize=_points(fig))
 
 # %% ../nbs/03_heatmap.ipynb #c051
 def film(
@@ -376,9 +376,9 @@ def film(
     *,
     most:int=6,                    # columns at most
     layout:Layout|None=None,       # draws each subject's box
-    label:str='',                  # the statistic
-    how='subject',                 # 'map', 'subject', 'shared' or a pair (lo, hi)
-    cmap:str='magma',              # 'magma' or 'viridis'
+    label:str="",                  # the statistic
+    how="subject",                 # 'map', 'subject', 'shared' or a pair (lo, hi)
+    cmap:str="magma",              # 'magma' or 'viridis'
     size:float=1.2,                # height of a tile in inches
     grids=None,                    # grids of the layers behind the maps, for the dotted rounded boxes; None: the maps' own
 )->Figure:
@@ -407,7 +407,7 @@ def share_in_box(
     cover,  # which tokens each subject covers [s n], or [n] for one; bool; n = gh * gw, row by row
 )->np.ndarray:  # share inside, 0..1 [s] (a number for one map); nan for a map that is zero everywhere
     "How much of each subject's heat lies inside its box."
-    share = _shares(heat, 'heat')
+    share = _shares(heat, "heat")
     cover = np.asarray(cover.cpu() if isinstance(cover, torch.Tensor) else cover)
     n = share.shape[-2] * share.shape[-1]
     if cover.dtype != bool: raise TypeError(f"cover must be bool, got {cover.dtype}: use layout.cover(grid).")
@@ -421,7 +421,7 @@ def leakage(
     layout:Layout,  # whose boxes; the winner of an overlap owns the token
 )->np.ndarray:      # [s s+1]: rows subjects, columns boxes and then the background; rows sum to 1 (or are nan for an all-zero map)
     "Where each subject's heat lies: its own box, the others', the background."
-    share = _shares(heats, 'heats')
+    share = _shares(heats, "heats")
     if share.ndim != 3 or len(share) != len(layout): raise ValueError(f"heats must be [s gh gw] with a map for each of the layout's {len(layout)} subjects, got shape {share.shape}.")
     owner = np.asarray(layout.owner(share.shape[-2:])).reshape(-1)      # -1 is the background
     columns = [*range(len(layout)), -1]
@@ -431,29 +431,29 @@ def leakage(
 def leakage_figure(
     matrix,                          # [s s+1] from leakage (array, tensor or table)
     names:Sequence[str]|None=None,   # subjects' names; taken from the table's rows if it has any
-    title:str='',                    # variant / statistic
+    title:str="",                    # variant / statistic
     ax=None,                         # axes to draw in
 )->Figure:
     "The leakage matrix with its numbers; colours from 0 to 1, always."
     import seaborn as sns   # here and not on top: half a second that only this figure needs
-    if names is None: names = [str(n) for n in matrix.index] if hasattr(matrix, 'columns') else None
+    if names is None: names = [str(n) for n in matrix.index] if hasattr(matrix, "columns") else None
     values = _numbers(matrix)
     if names is None: names = [f"subject {i}" for i in range(len(values))]
     if values.shape != (len(names), len(names) + 1): raise ValueError(f"matrix must be [s s+1] for the {len(names)} names, got shape {values.shape}: use leakage(heats, layout).")
-    columns = [str(n) for n in matrix.columns] if hasattr(matrix, 'columns') else [*names, BACKGROUND]
+    columns = [str(n) for n in matrix.columns] if hasattr(matrix, "columns") else [*names, BACKGROUND]
     ax = _room(ax, (1.5 + .75 * len(names), .9 + .5 * len(names)))
-    sns.heatmap(values, vmin=0, vmax=1, cmap='viridis', annot=True, fmt='.0%', annot_kws={'fontsize': _points(ax.figure)}, ax=ax,
-                xticklabels=columns, yticklabels=list(names), cbar_kws={'label': 'share of the row,\nfixed range 0 to 1'})
+    sns.heatmap(values, vmin=0, vmax=1, cmap="viridis", annot=True, fmt=".0%", annot_kws={"fontsize": _points(ax.figure)}, ax=ax,
+                xticklabels=columns, yticklabels=list(names), cbar_kws={"label": "share of the row,\nfixed range 0 to 1"})
     _labels(ax, names, title)
     return ax.figure
 
 def _labels(ax, names, title):
     points = _points(ax.figure)
-    ax.set_xlabel('lies in the box of', fontsize=points)
-    ax.set_ylabel('attention of', fontsize=points)
+    ax.set_xlabel("lies in the box of", fontsize=points)
+    ax.set_ylabel("attention of", fontsize=points)
     ax.tick_params(labelsize=points, rotation=0)
     for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
-        for i, t in enumerate(labels[:len(names)]): t.set_color(colour(i)); t.set_fontweight('bold')
+        for i, t in enumerate(labels[:len(names)]): t.set_color(colour(i)); t.set_fontweight("bold")
     ax.set_title(title, fontsize=points)
     bar = ax.collections[0].colorbar
     if bar is None: return
@@ -465,7 +465,7 @@ def share_figure(
     shares:Mapping,         # title of a group (a variant) -> in-box share of each subject [s]
     names:Sequence[str],    # subjects' names
     area=None,              # share of the picture each box covers [s]: what an even map would score
-    title:str='',           # the statistic
+    title:str="",           # the statistic
     ax=None,                # axes to draw in
 )->Figure:
     "In-box shares as bars, a colour per subject; a dashed line is what an even map scores."
@@ -477,11 +477,11 @@ def share_figure(
     for i, name in enumerate(names):
         at = np.arange(len(groups)) + (i - (len(names) - 1) / 2) * wide
         ax.bar(at, [v[i] for v in groups.values()], wide * .92, color=colour(i), label=name)
-        if area is not None: ax.hlines([area[i]] * len(at), at - wide/2, at + wide/2, color='black', lw=1, ls='--')
+        if area is not None: ax.hlines([area[i]] * len(at), at - wide/2, at + wide/2, color="black", lw=1, ls="--")
     ax.set_xticks(range(len(groups)), list(groups), fontsize=points)
     ax.tick_params(labelsize=points)
     ax.set_ylim(0, 1)
-    ax.set_ylabel('share inside its box', fontsize=points)
+    ax.set_ylabel("share inside its box", fontsize=points)
     ax.set_title(title, fontsize=points)
-    ax.legend(fontsize=points, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
+    ax.legend(fontsize=points, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax.figure

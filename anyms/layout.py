@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 # %% ../nbs/00_layout.ipynb #c010
-PALETTE = ['#E69F00', '#56B4E9', '#009E73', '#CC79A7', '#D55E00', '#0072B2', '#F0E442']  # Okabe & Ito (2008), without black
+PALETTE = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442"]  # Okabe & Ito (2008), without black
 
 def colour(
     i:int,  # index of a subject, 0 or more
@@ -34,26 +34,26 @@ def colour(
 # %% ../nbs/00_layout.ipynb #c014
 def _fault(x0, y0, x1, y1):
     "What is wrong with these four numbers, as a sentence; None if nothing is."
-    box = f'box ({x0:g}, {y0:g}, {x1:g}, {y1:g})'
-    if not all(map(math.isfinite, (x0, y0, x1, y1))): return f'{box} holds a number that is not finite: give four fractions (x0, y0, x1, y1) in 0..1'
-    if max(x0, y0, x1, y1) >= 2: return f'{box} looks like pixels: {_from_pixels(x0, y0, x1, y1)}'
-    if min(x0, y0, x1, y1) < 0 or max(x0, y0, x1, y1) > 1: return f'{box} reaches outside the picture: clip its four numbers to 0..1'
+    box = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g})"
+    if not all(map(math.isfinite, (x0, y0, x1, y1))): return f"{box} holds a number that is not finite: give four fractions (x0, y0, x1, y1) in 0..1"
+    if max(x0, y0, x1, y1) >= 2: return f"{box} looks like pixels: {_from_pixels(x0, y0, x1, y1)}"
+    if min(x0, y0, x1, y1) < 0 or max(x0, y0, x1, y1) > 1: return f"{box} reaches outside the picture: clip its four numbers to 0..1"
     corner = _as_corner_and_size(x0, y0, x1, y1)
-    if x1 < x0: return f'{box} is reversed, x1 is left of x0: swap the two, the order is (x0, y0, x1, y1){corner}'
-    if y1 < y0: return f'{box} is reversed, y1 is above y0: swap the two, the order is (x0, y0, x1, y1), y grows downwards{corner}'
-    if x0 == x1 or y0 == y1: return f'{box} has no area: move x1 right of x0 and y1 below y0{corner}'
+    if x1 < x0: return f"{box} is reversed, x1 is left of x0: swap the two, the order is (x0, y0, x1, y1){corner}"
+    if y1 < y0: return f"{box} is reversed, y1 is above y0: swap the two, the order is (x0, y0, x1, y1), y grows downwards{corner}"
+    if x0 == x1 or y0 == y1: return f"{box} has no area: move x1 right of x0 and y1 below y0{corner}"
 
 def _from_pixels(x0, y0, x1, y1):
     "How to convert these pixels, which are edges or else (x, y, width, height)."
-    numbers = f'({x0:g}, {y0:g}, {x1:g}, {y1:g})'
-    edges = f'convert it with Box.from_pixels({numbers}, size=(height, width))'
+    numbers = f"({x0:g}, {y0:g}, {x1:g}, {y1:g})"
+    edges = f"convert it with Box.from_pixels({numbers}, size=(height, width))"
     if x1 > x0 and y1 > y0: return edges
-    return f'{edges}, or, as it can only be (x, y, width, height), with Box.from_coco({numbers}, size=(height, width))'
+    return f"{edges}, or, as it can only be (x, y, width, height), with Box.from_coco({numbers}, size=(height, width))"
 
 def _as_corner_and_size(x, y, width, height):
     "The remedy for fractions that may be (x, y, width, height) instead of edges; empty where they cannot be."
-    if min(width, height) <= 0 or x + width > 1 or y + height > 1: return ''
-    return f'; if it is (x, y, width, height), give ({x:g}, {y:g}, {x + width:g}, {y + height:g})'
+    if min(width, height) <= 0 or x + width > 1 or y + height > 1: return ""
+    return f"; if it is (x, y, width, height), give ({x:g}, {y:g}, {x + width:g}, {y + height:g})"
 
 # %% ../nbs/00_layout.ipynb #c016
 def _real(
@@ -61,8 +61,8 @@ def _real(
     name:str,  # what to call it in the message
 )->float:
     "`value` as a Python float; TypeError unless it is a real number."
-    if hasattr(value, 'item') and getattr(value, 'ndim', 0) == 0: value = value.item()
-    if isinstance(value, bool) or not isinstance(value, Real): raise TypeError(f'{name}={value!r} is not a number: give a plain int or float')
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0: value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real): raise TypeError(f"{name}={value!r} is not a number: give a plain int or float")
     return float(value)
 
 def _pair(
@@ -71,8 +71,8 @@ def _pair(
 )->tuple[int, int]:
     "`size` as two positive ints; ValueError if it is anything else."
     try: h, w = (int(v) for v in size if v == int(v) and not isinstance(v, bool))
-    except (TypeError, ValueError, OverflowError): raise ValueError(f'{name}={size!r} is not a pair of whole numbers: give (height, width)') from None
-    if h < 1 or w < 1: raise ValueError(f'{name}={size!r} is not positive: give (height, width), each 1 or more')
+    except (TypeError, ValueError, OverflowError): raise ValueError(f"{name}={size!r} is not a pair of whole numbers: give (height, width)") from None
+    if h < 1 or w < 1: raise ValueError(f"{name}={size!r} is not positive: give (height, width), each 1 or more")
     return h, w
 
 # %% ../nbs/00_layout.ipynb #c019
@@ -97,10 +97,10 @@ class Box:
     y1:float  # lower edge, above y0
 
     def __post_init__(self):
-        values = [_real(getattr(self, name), f'box {name}') for name in ('x0', 'y0', 'x1', 'y1')]
+        values = [_real(getattr(self, name), f"box {name}") for name in ("x0", "y0", "x1", "y1")]
         values = [min(max(v, 0.), 1.) if -1e-6 <= v <= 1 + 1e-6 else v for v in values]  # rounding of a division is no fault
         if fault := _fault(*values): raise ValueError(fault)
-        for name, value in zip(('x0', 'y0', 'x1', 'y1'), values): object.__setattr__(self, name, value)
+        for name, value in zip(("x0", "y0", "x1", "y1"), values): object.__setattr__(self, name, value)
 
     def __iter__(self): return iter((self.x0, self.y0, self.x1, self.y1))
 
@@ -111,7 +111,7 @@ class Box:
     @property
     def area(self)->float: return self.width*self.height
 
-    def iou(self, other:'Box')->float:
+    def iou(self, other:"Box")->float:
         "Area shared with `other` over the area of both together, 0..1."
         w = min(self.x1, other.x1) - max(self.x0, other.x0)
         h = min(self.y1, other.y1) - max(self.y0, other.y0)
@@ -119,8 +119,8 @@ class Box:
         return shared/max(self.area + other.area - shared, 5e-324)
 
     def within(self,
-        window:'Box',  # a part of the picture
-    )->'Box':          # None if nothing of this box shows there
+        window:"Box",  # a part of the picture
+    )->"Box":          # None if nothing of this box shows there
         "The part of this box that shows in `window`, in fractions of the window."
         part = [*_cut(self.x0, self.x1, window.x0, window.x1), *_cut(self.y0, self.y1, window.y0, window.y1)]
         x0, x1, y0, y1 = part
@@ -128,38 +128,38 @@ class Box:
 
     def tokens(self, grid)->tuple[int, int, int, int]:
         "The box on `grid` = (gh, gw) as (y0, y1, x0, x1), ready for slicing: never empty."
-        gh, gw = _pair(grid, 'grid')
+        gh, gw = _pair(grid, "grid")
         return (*token_span(self.y0, self.y1, gh), *token_span(self.x0, self.x1, gw))
 
     @classmethod
-    def of(cls, box)->'Box':
+    def of(cls, box)->"Box":
         "`box` itself, or a Box from any four numbers."
         if isinstance(box, cls): return box
         try: values = list(box) if not isinstance(box, (str, bytes, Mapping)) else []
         except TypeError: values = []
-        if len(values) != 4: raise ValueError(f'box={box!r} is not four numbers: give (x0, y0, x1, y1) in 0..1')
+        if len(values) != 4: raise ValueError(f"box={box!r} is not four numbers: give (x0, y0, x1, y1) in 0..1")
         return cls(*values)
 
     @classmethod
-    def from_pixels(cls, xyxy, size)->'Box':
+    def from_pixels(cls, xyxy, size)->"Box":
         "From pixel edges (x0, y0, x1, y1) in a picture of `size` = (h, w)."
-        h, w = _pair(size, 'size')
-        x0, y0, x1, y1 = _four(xyxy, 'xyxy')
-        if x1 <= x0 or y1 <= y0: raise ValueError(f'xyxy=({x0:g}, {y0:g}, {x1:g}, {y1:g}) is reversed or has no area: give its edges in the order (x0, y0, x1, y1); (x, y, width, height) is for Box.from_coco')
-        if x1 > w or y1 > h: raise ValueError(f'xyxy={tuple(xyxy)} reaches outside a picture of height {h} and width {w}: clip it, or check that size is (height, width)')
+        h, w = _pair(size, "size")
+        x0, y0, x1, y1 = _four(xyxy, "xyxy")
+        if x1 <= x0 or y1 <= y0: raise ValueError(f"xyxy=({x0:g}, {y0:g}, {x1:g}, {y1:g}) is reversed or has no area: give its edges in the order (x0, y0, x1, y1); (x, y, width, height) is for Box.from_coco")
+        if x1 > w or y1 > h: raise ValueError(f"xyxy={tuple(xyxy)} reaches outside a picture of height {h} and width {w}: clip it, or check that size is (height, width)")
         return cls(x0/w, y0/h, x1/w, y1/h)
 
     @classmethod
-    def from_coco(cls, xywh, size)->'Box':
+    def from_coco(cls, xywh, size)->"Box":
         "From COCO's (x, y, width, height) in pixels of a picture of `size` = (h, w)."
-        x, y, w, h = _four(xywh, 'xywh')
-        if w <= 0 or h <= 0: raise ValueError(f'xywh=({x:g}, {y:g}, {w:g}, {h:g}) has no area: give (x, y, width, height), the last two above 0')
-        high, wide = _pair(size, 'size')
-        if x + w > wide or y + h > high: raise ValueError(f'xywh=({x:g}, {y:g}, {w:g}, {h:g}) reaches outside a picture of height {high} and width {wide}: clip it; edges (x0, y0, x1, y1) are for Box.from_pixels')
+        x, y, w, h = _four(xywh, "xywh")
+        if w <= 0 or h <= 0: raise ValueError(f"xywh=({x:g}, {y:g}, {w:g}, {h:g}) has no area: give (x, y, width, height), the last two above 0")
+        high, wide = _pair(size, "size")
+        if x + w > wide or y + h > high: raise ValueError(f"xywh=({x:g}, {y:g}, {w:g}, {h:g}) reaches outside a picture of height {high} and width {wide}: clip it; edges (x0, y0, x1, y1) are for Box.from_pixels")
         return cls.from_pixels((x, y, x + w, y + h), size)
 
     @classmethod
-    def from_mask(cls, mask)->'Box':
+    def from_mask(cls, mask)->"Box":
         "The smallest box around the true pixels of a mask [H W]."
         mask = read_mask(mask)
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -180,7 +180,7 @@ def _four(numbers, name):
     "Four floats out of `numbers`; ValueError if there are not four."
     try: values = list(numbers)
     except TypeError: values = []
-    if len(values) != 4: raise ValueError(f'{name}={numbers!r} is not four numbers: give the four in pixels')
+    if len(values) != 4: raise ValueError(f"{name}={numbers!r} is not four numbers: give the four in pixels")
     return [_real(value, name) for value in values]
 
 def _on_cpu(values):
@@ -194,12 +194,12 @@ def read_mask(
 )->np.ndarray:    # bool [H W]
     "A region as a boolean array; ValueError if it has other values, another number of axes, or no true pixel."
     array = np.asarray(_on_cpu(mask))
-    if array.ndim != 2: raise ValueError(f'mask has shape {array.shape}: give one plane [H W], for example mask[..., 0]')
+    if array.ndim != 2: raise ValueError(f"mask has shape {array.shape}: give one plane [H W], for example mask[..., 0]")
     if array.dtype != bool:
-        if array.dtype.kind not in 'iuf' or not np.isin(array, (0, array.max(initial=1))).all() or array.max(initial=0) not in (0, 1, 255):
-            raise ValueError(f'mask of dtype {array.dtype} holds values other than 0 and 1 (or 0 and 255): threshold it first, for example mask > 127')
+        if array.dtype.kind not in "iuf" or not np.isin(array, (0, array.max(initial=1))).all() or array.max(initial=0) not in (0, 1, 255):
+            raise ValueError(f"mask of dtype {array.dtype} holds values other than 0 and 1 (or 0 and 255): threshold it first, for example mask > 127")
         array = array > 0
-    if not array.any(): raise ValueError(f'mask of shape {array.shape} has no true pixel: mark the region, or give a box')
+    if not array.any(): raise ValueError(f"mask of shape {array.shape} has no true pixel: mark the region, or give a box")
     return array.copy()
 
 # %% ../nbs/00_layout.ipynb #c032
@@ -208,8 +208,8 @@ def levels(
     depth:int,  # how many levels to list
 )->list[tuple[int, int]]: # (gh, gw) per level, finest first
     "The token grids of a U-Net: each level halves both sides, odd sides round up."
-    grids = [_pair(latent, 'latent')]
-    if not isinstance(depth, int) or depth < 1: raise ValueError(f'depth={depth!r} is not a positive whole number: give how many levels to list')
+    grids = [_pair(latent, "latent")]
+    if not isinstance(depth, int) or depth < 1: raise ValueError(f"depth={depth!r} is not a positive whole number: give how many levels to list")
     for _ in range(depth - 1): grids.append(tuple((side + 1)//2 for side in grids[-1]))
     return grids
 
@@ -221,8 +221,8 @@ def grid_for(
     grids = levels(latent, 24)
     for gh, gw in grids:
         if gh*gw == n: return gh, gw
-    known = ', '.join(f'{gh}x{gw}={gh*gw}' for gh, gw in dict.fromkeys(grids))
-    raise ValueError(f'n={n} tokens fit no level of a latent of {tuple(latent)}, whose levels are {known}: give the latent (height, width) that the network really runs on')
+    known = ", ".join(f"{gh}x{gw}={gh*gw}" for gh, gw in dict.fromkeys(grids))
+    raise ValueError(f"n={n} tokens fit no level of a latent of {tuple(latent)}, whose levels are {known}: give the latent (height, width) that the network really runs on")
 
 # %% ../nbs/00_layout.ipynb #c038
 LARGEST = 50_000_000  # pixels of a reference image; the image encoder sees 224x224 of them
@@ -230,11 +230,11 @@ LARGEST = 50_000_000  # pixels of a reference image; the image encoder sees 224x
 def _open(path):
     "An image file as a PIL image; every way to fail gets its sentence."
     path = Path(path).expanduser()
-    if not path.exists(): raise FileNotFoundError(f'image={str(path)!r} does not exist: check the path, relative paths start at {Path.cwd().name!r}')
-    if path.is_dir(): raise ValueError(f'image={str(path)!r} is a folder: give one image file in it')
+    if not path.exists(): raise FileNotFoundError(f"image={str(path)!r} does not exist: check the path, relative paths start at {Path.cwd().name!r}")
+    if path.is_dir(): raise ValueError(f"image={str(path)!r} is a folder: give one image file in it")
     try: return Image.open(path)
-    except Image.DecompressionBombError: raise ValueError(f'image={str(path)!r} has far too many pixels: shrink it first, 1024 pixels a side are plenty') from None
-    except Exception: raise ValueError(f'image={str(path)!r} cannot be read as an image: save it as PNG or JPEG') from None
+    except Image.DecompressionBombError: raise ValueError(f"image={str(path)!r} has far too many pixels: shrink it first, 1024 pixels a side are plenty") from None
+    except Exception: raise ValueError(f"image={str(path)!r} cannot be read as an image: save it as PNG or JPEG") from None
 
 def _from_array(array):
     "A PIL image from [h w], [h w 1], [h w 3] or [h w 4]: uint8 in 0..255 or floats in 0..1."
@@ -242,9 +242,9 @@ def _from_array(array):
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)) or 0 in array.shape:
         raise ValueError(f'image array has shape {array.shape}: give [h w], [h w 3] or [h w 4], for example by rearrange(image, "c h w -> h w c")')
     if np.issubdtype(array.dtype, np.floating):
-        if not ((array >= 0) & (array <= 1)).all(): raise ValueError(f'image array holds floats outside 0..1 (from {array.min():g} to {array.max():g}): divide by 255, or clip')
+        if not ((array >= 0) & (array <= 1)).all(): raise ValueError(f"image array holds floats outside 0..1 (from {array.min():g} to {array.max():g}): divide by 255, or clip")
         array = (array*255).round().astype(np.uint8)
-    if array.dtype != np.uint8: raise ValueError(f'image array has dtype {array.dtype}: give uint8 in 0..255 or floats in 0..1')
+    if array.dtype != np.uint8: raise ValueError(f"image array has dtype {array.dtype}: give uint8 in 0..255 or floats in 0..1")
     return Image.fromarray(array)
 
 # %% ../nbs/00_layout.ipynb #c039
@@ -252,18 +252,18 @@ def read_image(
     image,          # a path, a PIL image, or an array [h w 3]
 )->Image.Image:     # RGB
     "A reference image as RGB: upright, on white where it was transparent; ValueError if it cannot serve as a reference."
-    name = f'image={str(image)!r}' if isinstance(image, (str, Path)) else 'image'
+    name = f"image={str(image)!r}" if isinstance(image, (str, Path)) else "image"
     if isinstance(image, (str, Path)): image = _open(image)
     image = _on_cpu(image)
     if isinstance(image, np.ndarray): image = _from_array(image)
-    if not isinstance(image, Image.Image): raise TypeError(f'image of type {type(image).__name__} is not an image: give a path, a PIL image or an array [h w 3]')
+    if not isinstance(image, Image.Image): raise TypeError(f"image of type {type(image).__name__} is not an image: give a path, a PIL image or an array [h w 3]")
     w, h = image.size
-    if image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1: raise ValueError(f'{name} is animated ({image.n_frames} frames): choose one, for example image.seek(0) and then image.convert("RGB")')
-    if min(h, w) < 2: raise ValueError(f'{name} is {w}x{h} pixels, too small to show a subject: give at least 2x2, better 64x64')
-    if h*w > LARGEST: raise ValueError(f'{name} is {w}x{h} pixels: the encoder sees about 224x224, so shrink it first, for example image.thumbnail((1024, 1024))')
-    if image.mode in ('F', 'I'): raise ValueError(f'{name} has mode {image.mode!r} with no fixed range: scale it to 0..255 and convert it to uint8')
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1: raise ValueError(f'{name} is animated ({image.n_frames} frames): choose one, for example image.seek(0) and then image.convert("RGB")')
+    if min(h, w) < 2: raise ValueError(f"{name} is {w}x{h} pixels, too small to show a subject: give at least 2x2, better 64x64")
+    if h*w > LARGEST: raise ValueError(f"{name} is {w}x{h} pixels: the encoder sees about 224x224, so shrink it first, for example image.thumbnail((1024, 1024))")
+    if image.mode in ("F", "I"): raise ValueError(f"{name} has mode {image.mode!r} with no fixed range: scale it to 0..255 and convert it to uint8")
     try: return _on_white(ImageOps.exif_transpose(image), name)
-    except OSError: raise ValueError(f'{name} is damaged or cut short: save it again as PNG or JPEG') from None
+    except OSError: raise ValueError(f"{name} is damaged or cut short: save it again as PNG or JPEG") from None
 
 def square(
     image:Image.Image,  # RGB
@@ -273,36 +273,36 @@ def square(
     if longer == min(image.size): return image
     side = min(longer, 1024)
     w, h = (max(round(length*side/longer), 1) for length in image.size)
-    paper = Image.new('RGB', (side, side), 'white')
+    paper = Image.new("RGB", (side, side), "white")
     paper.paste(image.resize((w, h)), ((side - w)//2, (side - h)//2))
     return paper
 
 def _on_white(image, name):
     "RGB, composited on white."
-    if image.mode.startswith('I;16'): image = Image.fromarray((np.asarray(image)/257).round().astype(np.uint8))
-    if not (image.has_transparency_data): return image.convert('RGB')
-    image = image.convert('RGBA')
-    if image.getextrema()[3][1] == 0: raise ValueError(f'{name} is transparent everywhere, there is nothing to see: give an image with a visible subject')
-    return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
+    if image.mode.startswith("I;16"): image = Image.fromarray((np.asarray(image)/257).round().astype(np.uint8))
+    if not (image.has_transparency_data): return image.convert("RGB")
+    image = image.convert("RGBA")
+    if image.getextrema()[3][1] == 0: raise ValueError(f"{name} is transparent everywhere, there is nothing to see: give an image with a visible subject")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 # %% ../nbs/00_layout.ipynb #c042
-PRIORITIES = {'background': -1, 'object': 0, 'attribute': 1}  # the paper's semantic order, section 3.3
+PRIORITIES = {"background": -1, "object": 0, "attribute": 1}  # the paper's semantic order, section 3.3
 
-BACKGROUND = '(background)'  # how tables call the part outside all boxes; no subject can have that name
+BACKGROUND = "(background)"  # how tables call the part outside all boxes; no subject can have that name
 
 def _priority(value):
     "A priority as a number."
     if isinstance(value, str):
         if value not in PRIORITIES: raise ValueError(f'priority={value!r} is not known: give a number or one of {", ".join(map(repr, PRIORITIES))}')
         return PRIORITIES[value]
-    number = _real(value, 'priority')
-    if not math.isfinite(number): raise ValueError(f'priority={number} is not finite: give an ordinary number, a higher one lies on top')
+    number = _real(value, "priority")
+    if not math.isfinite(number): raise ValueError(f"priority={number} is not finite: give an ordinary number, a higher one lies on top")
     return int(number) if number == int(number) else number
 
 def _scale(value):
     "A scale as a float, 0 or more."
-    number = _real(value, 'scale')
-    if not (math.isfinite(number) and number >= 0): raise ValueError(f'scale={number:g} is not a strength: give 0 (silent) or more, 1 is the usual one')
+    number = _real(value, "scale")
+    if not (math.isfinite(number) and number >= 0): raise ValueError(f"scale={number:g} is not a strength: give 0 (silent) or more, 1 is the usual one")
     return number
 
 def _name(value):
@@ -328,7 +328,7 @@ def stretched(
     grid,            # (gh, gw)
 )->bool:
     "Whether a region has another proportion than the grid, by more than rounding (a grid's sides are rounded up, a mask's to whole pixels) and 5 per cent."
-    (h, w), (gh, gw) = mask.shape, _pair(grid, 'grid')
+    (h, w), (gh, gw) = mask.shape, _pair(grid, "grid")
     if min(gh, gw) == 1: return False
     rounding = math.log(min(gh, gw)/(min(gh, gw) - 1)) + .5/h + .5/w
     return abs(math.log(w/h*gh/gw)) > rounding + .05
@@ -344,9 +344,9 @@ def mask_tokens(
     grid,            # (gh, gw)
 )->Tensor:           # tokens of the region [gh gw], bool, at least one
     "The tokens of which a region fills more than half."
-    share = F.adaptive_avg_pool2d(rearrange(torch.from_numpy(mask).float(), 'h w -> 1 1 h w'), _pair(grid, 'grid'))[0, 0]
+    share = F.adaptive_avg_pool2d(rearrange(torch.from_numpy(mask).float(), "h w -> 1 1 h w"), _pair(grid, "grid"))[0, 0]
     if (share > .5).any(): return share > .5
-    only = torch.zeros(share.numel(), dtype=torch.bool, device='cpu')
+    only = torch.zeros(share.numel(), dtype=torch.bool, device="cpu")
     only[share.argmax()] = True  # a region smaller than every token keeps the one it fills most
     return only.reshape(share.shape)
 
@@ -366,25 +366,25 @@ class Subject:
         given, masked = self.box, self.mask is not None
         if masked and given is not None and not isinstance(given, Box): raise ValueError(self._two_places)
         put = lambda name, value: object.__setattr__(self, name, value)
-        put('name', _name(self.name)); put('priority', _priority(self.priority)); put('scale', _scale(self.scale))
+        put("name", _name(self.name)); put("priority", _priority(self.priority)); put("scale", _scale(self.scale))
         try:
-            if isinstance(self.image, (str, Path)): put('file', Path(self.image).expanduser().absolute())
-            if self.image is not None: put('image', square(read_image(self.image)))
-            if self.mask is not None: put('mask', read_mask(self.mask)); put('box', Box.from_mask(self.mask))
-            else: put('box', Box(0, 0, 1, 1) if self.box is None else Box.of(self.box))
-        except (ValueError, TypeError, FileNotFoundError) as error: raise type(error)(f'subject {self.name!r}: {error}') from None
+            if isinstance(self.image, (str, Path)): put("file", Path(self.image).expanduser().absolute())
+            if self.image is not None: put("image", square(read_image(self.image)))
+            if self.mask is not None: put("mask", read_mask(self.mask)); put("box", Box.from_mask(self.mask))
+            else: put("box", Box(0, 0, 1, 1) if self.box is None else Box.of(self.box))
+        except (ValueError, TypeError, FileNotFoundError) as error: raise type(error)(f"subject {self.name!r}: {error}") from None
         if masked and given not in (None, self.box): raise ValueError(self._two_places)   # the mask's own box is what dataclasses.replace hands on
 
     @property
     def _two_places(self):
-        return f'subject {self.name!r} has a box and a mask: give one of them, the box of a mask follows from it; subject.replace(box=...) puts a box in the place of a mask'
+        return f"subject {self.name!r} has a box and a mask: give one of them, the box of a mask follows from it; subject.replace(box=...) puts a box in the place of a mask"
 
-    def replace(self, **changes)->'Subject':
+    def replace(self, **changes)->"Subject":
         "A copy with some arguments changed; a new box takes the place of a mask, and the other way round."
         kept = dict(name=self.name, image=self.image, priority=self.priority, scale=self.scale)
-        if not {'box', 'mask'} & changes.keys(): kept |= dict(box=self.box) if self.mask is None else dict(mask=self.mask)
+        if not {"box", "mask"} & changes.keys(): kept |= dict(box=self.box) if self.mask is None else dict(mask=self.mask)
         copy = Subject(**{**kept, **changes})
-        if 'image' not in changes: object.__setattr__(copy, 'file', self.file)
+        if "image" not in changes: object.__setattr__(copy, "file", self.file)
         return copy
 
     def cover(self, grid)->Tensor:
@@ -393,7 +393,7 @@ class Subject:
             if stretched(self.mask, grid): warnings.warn(self._stretched, stacklevel=2)
             return mask_tokens(self.mask, grid)
         y0, y1, x0, x1 = self.box.tokens(grid)
-        tokens = torch.zeros(_pair(grid, 'grid'), dtype=torch.bool, device='cpu')
+        tokens = torch.zeros(_pair(grid, "grid"), dtype=torch.bool, device="cpu")
         tokens[y0:y1, x0:x1] = True
         return tokens
 
@@ -401,11 +401,11 @@ class Subject:
     def _stretched(self):
         "What to say about a mask of another proportion than the picture's; the same words on every grid, so that they are shown once."
         h, w = self.mask.shape
-        return f'subject {self.name!r}: its mask of {h}x{w} (height x width) has another proportion than the picture, and is stretched over it; cut or pad the mask to the proportion of the picture'
+        return f"subject {self.name!r}: its mask of {h}x{w} (height x width) has another proportion than the picture, and is stretched over it; cut or pad the mask to the proportion of the picture"
 
     def crop(self,
         window:Box,   # a part of the picture
-    )->'Subject':     # None if nothing of the subject's place shows there
+    )->"Subject":     # None if nothing of the subject's place shows there
         "The subject as seen from a window: its place cut, and in fractions of the window."
         if self.mask is None:
             box = self.box.within(window)
@@ -413,7 +413,7 @@ class Subject:
         mask = crop_mask(self.mask, window)
         return self.replace(mask=mask) if mask.any() else None
 
-    def overlaps(self, other:'Subject')->bool:
+    def overlaps(self, other:"Subject")->bool:
         "Whether the two places share any area (masks are compared on a 64x64 grid)."
         if self.box.iou(other.box) == 0: return False
         return (self.mask is None and other.mask is None) or bool((self.cover((64, 64)) & other.cover((64, 64))).any())
@@ -435,7 +435,7 @@ def _label(pen, xy, text, fill, limit):
     x, y = max(x, 0), max(y, 0)
     dark = sum(c*v for c, v in zip((.299, .587, .114), bytes.fromhex(fill[1:]))) < 140
     pen.rectangle((x, y, x + x1 + 5, y + y1 + 4), fill=fill)
-    pen.text((x + 3, y + 1), text, font=font, fill='white' if dark else 'black')
+    pen.text((x + 3, y + 1), text, font=font, fill="white" if dark else "black")
 
 def _canvas(image, size):
     "The picture to draw on, its long side `size` pixels (or exactly `size` = (h, w))."
@@ -443,10 +443,10 @@ def _canvas(image, size):
         image = image if isinstance(image, Image.Image) else read_image(image)
         w, h = image.size
         if isinstance(size, int): size = (max(round(h*size/max(h, w)), 1), max(round(w*size/max(h, w)), 1))
-        h, w = _pair(size, 'size')
-        return image.convert('RGB').resize((w, h), Image.Resampling.BICUBIC)
-    h, w = _pair((size, size) if isinstance(size, int) else size, 'size')
-    return Image.new('RGB', (w, h), '#f2f2f2')
+        h, w = _pair(size, "size")
+        return image.convert("RGB").resize((w, h), Image.Resampling.BICUBIC)
+    h, w = _pair((size, size) if isinstance(size, int) else size, "size")
+    return Image.new("RGB", (w, h), "#f2f2f2")
 
 def beside(
     *images:Image.Image,  # pictures to put in a row
@@ -454,7 +454,7 @@ def beside(
 )->Image.Image:
     "Pictures side by side on white, aligned at the top."
     w, h = sum(im.width for im in images) + gap*(len(images) - 1), max(im.height for im in images)
-    row, x = Image.new('RGB', (w, h), 'white'), 0
+    row, x = Image.new("RGB", (w, h), "white"), 0
     for im in images:
         row.paste(im, (x, 0)); x += im.width + gap
     return row
@@ -473,7 +473,7 @@ def draw_subjects(
         if subject.mask is None: pen.rectangle(edge, outline=shade, width=3)
         else:
             region = Image.fromarray(subject.mask).resize((w, h))
-            canvas.paste(Image.blend(canvas, Image.new('RGB', (w, h), shade), .6), (0, 0), region)
+            canvas.paste(Image.blend(canvas, Image.new("RGB", (w, h), shade), .6), (0, 0), region)
     for (subject, shade), edge in zip(subjects, edges): _label(pen, edge[:2], subject.name, shade, (w, h))
     return canvas
 
@@ -485,8 +485,8 @@ def draw_references(
     tiles = []
     for subject, shade in subjects:
         inner = size - 6
-        tile = Image.new('RGB', (size, size), shade)
-        tile.paste('#dddddd', (3, 3, size - 3, size - 3))
+        tile = Image.new("RGB", (size, size), shade)
+        tile.paste("#dddddd", (3, 3, size - 3, size - 3))
         if subject.image is not None:
             tile.paste(subject.image.resize((inner, inner)), (3, 3))
         _label(ImageDraw.Draw(tile), (0, size), subject.name, shade, (size, size))
@@ -510,18 +510,18 @@ class Coverage:
     def show(self, cell:int=24)->Image.Image:
         "One square per token in its owner's colour; a number where several subjects meet."
         gh, gw = self.counts.shape
-        picture = Image.new('RGB', (gw*cell + 1, gh*cell + 1), '#bbbbbb')
+        picture = Image.new("RGB", (gw*cell + 1, gh*cell + 1), "#bbbbbb")
         pen, font = ImageDraw.Draw(picture), ImageFont.load_default(max(cell//2, 6))
         for (y, x), owner in np.ndenumerate(self.owners):
-            pen.rectangle((x*cell + 1, y*cell + 1, (x + 1)*cell - 1, (y + 1)*cell - 1), fill='#f2f2f2' if owner < 0 else colour(int(owner)))
-            if self.counts[y, x] > 1: pen.text(((x + .5)*cell, (y + .5)*cell), str(self.counts[y, x]), font=font, fill='black', anchor='mm')
+            pen.rectangle((x*cell + 1, y*cell + 1, (x + 1)*cell - 1, (y + 1)*cell - 1), fill="#f2f2f2" if owner < 0 else colour(int(owner)))
+            if self.counts[y, x] > 1: pen.text(((x + .5)*cell, (y + .5)*cell), str(self.counts[y, x]), font=font, fill="black", anchor="mm")
         return picture
 
     def _repr_png_(self): return _png(self.show(max(4, min(24, 384//max(self.counts.shape)))))
 
 def _png(image):
     "A picture as PNG bytes."
-    file = io.BytesIO(); image.save(file, 'PNG'); return file.getvalue()
+    file = io.BytesIO(); image.save(file, "PNG"); return file.getvalue()
 
 # %% ../nbs/00_layout.ipynb #w058
 def _reference(subject):
@@ -533,8 +533,8 @@ def _in_window(subjects, window):
     "The subjects as seen from a window; ValueError if none shows there."
     seen = [part for subject in subjects if (part := subject.crop(window)) is not None]
     if seen: return seen
-    place, names = ', '.join(f'{edge:g}' for edge in window), ', '.join(subject.name for subject in subjects)
-    raise ValueError(f'box ({place}) shows none of the subjects {names}: choose a window that meets one, or draw that part with the whole layout and scale=0')
+    place, names = ", ".join(f"{edge:g}" for edge in window), ", ".join(subject.name for subject in subjects)
+    raise ValueError(f"box ({place}) shows none of the subjects {names}: choose a window that meets one, or draw that part with the whole layout and scale=0")
 
 # %% ../nbs/00_layout.ipynb #c059
 class Layout(Sequence):
@@ -543,9 +543,9 @@ class Layout(Sequence):
     def __init__(self,
         subjects,  # a list of Subject, names unique
     ):
-        if isinstance(subjects, Subject): raise TypeError(f'subjects={subjects.name!r} is one subject: give a list, as in Layout([subject])')
-        self.subjects = tuple(subjects) if hasattr(subjects, '__iter__') else ()
-        if not self.subjects: raise ValueError(f'subjects={subjects!r} holds no subject: give a list of at least one Subject')
+        if isinstance(subjects, Subject): raise TypeError(f"subjects={subjects.name!r} is one subject: give a list, as in Layout([subject])")
+        self.subjects = tuple(subjects) if hasattr(subjects, "__iter__") else ()
+        if not self.subjects: raise ValueError(f"subjects={subjects!r} holds no subject: give a list of at least one Subject")
         for item in self.subjects:
             if not isinstance(item, Subject): raise TypeError(f'subjects holds {item!r}, which is not a Subject: wrap it, as in Subject("fox", box=(x0, y0, x1, y1))')
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
@@ -581,38 +581,38 @@ class Layout(Sequence):
     def notes(self)->list:
         "A sentence for each overlap that only the order of the list resolves."
         pairs = [(a, b) for j, b in enumerate(self.subjects) for a in self.subjects[:j] if a.priority == b.priority and a.overlaps(b)]
-        return [f'{a.name} and {b.name} overlap with equal priority {a.priority}: {b.name} comes later in the list and lies on top' for a, b in pairs]
+        return [f"{a.name} and {b.name} overlap with equal priority {a.priority}: {b.name} comes later in the list and lies on top" for a, b in pairs]
 
     def cover(self, grid)->Tensor:
         "All tokens that each subject covers on `grid` = (gh, gw): bool [s n], rows in layout order."
-        gh, gw = _pair(grid, 'grid')
-        if len(self) > gh*gw: raise ValueError(f'{len(self)} subjects on grid={(gh, gw)} are more than its {gh*gw} tokens: use fewer subjects or a larger picture')
-        return rearrange([subject.cover((gh, gw)) for subject in self], 's gh gw -> s (gh gw)')
+        gh, gw = _pair(grid, "grid")
+        if len(self) > gh*gw: raise ValueError(f"{len(self)} subjects on grid={(gh, gw)} are more than its {gh*gw} tokens: use fewer subjects or a larger picture")
+        return rearrange([subject.cover((gh, gw)) for subject in self], "s gh gw -> s (gh gw)")
 
     def owner(self, grid)->Tensor:
         "Index of the subject on top at each token: long [n], -1 where there is none."
         cover = self.cover(grid)
-        owner = torch.full(cover.shape[1:], -1, device='cpu')
+        owner = torch.full(cover.shape[1:], -1, device="cpu")
         for j in self.order: owner[cover[j]] = j
         return owner
 
     def coverage(self, grid)->Coverage:
         "How many subjects cover each token, as a grid with a picture."
-        gh, gw = _pair(grid, 'grid')
+        gh, gw = _pair(grid, "grid")
         return Coverage(self.cover(grid).sum(0).reshape(gh, gw).numpy(), self.owner(grid).reshape(gh, gw).numpy())
 
     def disjoint(self, grid)->bool:
         "Whether no token of `grid` is covered twice."
         return self.coverage(grid).max() <= 1
 
-    def replace(self, name:str, **changes)->'Layout':
+    def replace(self, name:str, **changes)->"Layout":
         "A copy in which the subject `name` has some arguments changed."
         subject = self[name]
         return Layout([s.replace(**changes) if s is subject else s for s in self])
 
     def crop(self,
         box,       # the window: a Box or four numbers (x0, y0, x1, y1) in 0..1 of the picture
-    )->'Layout':   # ValueError if no subject shows there
+    )->"Layout":   # ValueError if no subject shows there
         "The layout as seen from a window of the picture, for a tile or a cut-out: places cut and rescaled, priorities and order kept, subjects that do not show left out."
         return Layout(_in_window(self, Box.of(box)))
 
@@ -628,19 +628,19 @@ class Layout(Sequence):
 
     def __repr__(self):
         rows = [f'  {s.name}: {"mask" if s.mask is not None else "box"} ({", ".join(f"{v:.2f}" for v in s.box)}), priority {s.priority}, scale {s.scale:g}' for s in self]
-        return '\n'.join([f'Layout of {len(self)}', *rows, *(f'  note: {note}' for note in self.notes)])
+        return "\n".join([f"Layout of {len(self)}", *rows, *(f"  note: {note}" for note in self.notes)])
 
     def to_dict(self, folder=None)->dict:
         "As plain JSON types. Images are embedded, or with `folder` given named by their path relative to it if they came from a file."
-        return {'anyms_layout': VERSION, 'subjects': [_subject_to_dict(subject, folder) for subject in self]}
+        return {"anyms_layout": VERSION, "subjects": [_subject_to_dict(subject, folder) for subject in self]}
 
     @classmethod
-    def from_dict(cls, data, folder=None)->'Layout':
+    def from_dict(cls, data, folder=None)->"Layout":
         "From `to_dict`; image files are looked up relative to `folder`."
-        _keys(data, {'anyms_layout', 'subjects'}, 'layout')
-        if data.get('anyms_layout') != VERSION: raise ValueError(_version_fault(data.get('anyms_layout')))
-        if not isinstance(data.get('subjects'), list): raise ValueError(f'layout key "subjects" is {data.get("subjects")!r}: it must be a list of subjects')
-        return cls([_subject_from_dict(entry, folder) for entry in data['subjects']])
+        _keys(data, {"anyms_layout", "subjects"}, "layout")
+        if data.get("anyms_layout") != VERSION: raise ValueError(_version_fault(data.get("anyms_layout")))
+        if not isinstance(data.get("subjects"), list): raise ValueError(f'layout key "subjects" is {data.get("subjects")!r}: it must be a list of subjects')
+        return cls([_subject_from_dict(entry, folder) for entry in data["subjects"]])
 
     def save(self, path, embed:bool=False)->Path:
         "Write a JSON file, whole or not at all; with `embed` it holds every image itself."
@@ -648,12 +648,12 @@ class Layout(Sequence):
         return _write(path, json.dumps(self.to_dict(None if embed else path.absolute().parent), indent=1, ensure_ascii=False))
 
     @classmethod
-    def load(cls, path)->'Layout':
+    def load(cls, path)->"Layout":
         "Read a JSON file written by `save`."
         path = Path(path)
         data = _read(path)
         try: return cls.from_dict(data, path.absolute().parent)
-        except (ValueError, TypeError, FileNotFoundError) as error: raise type(error)(f'layout file {str(path)!r}: {error}') from None
+        except (ValueError, TypeError, FileNotFoundError) as error: raise type(error)(f"layout file {str(path)!r}: {error}") from None
 
 # %% ../nbs/00_layout.ipynb #c061
 VERSION = 1  # of the layout file
@@ -671,44 +671,44 @@ def _encode(image): return base64.b64encode(_png(image)).decode()
 
 def _decode(text, what):
     "A PIL image out of base64 PNG."
-    try: return Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=['PNG'])
-    except Exception: raise ValueError(f'{what} is not a PNG in base64: save the layout again') from None
+    try: return Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"])
+    except Exception: raise ValueError(f"{what} is not a PNG in base64: save the layout again") from None
 
 def _subject_to_dict(subject, folder):
     "One subject as plain JSON types."
     entry = dict(name=subject.name, priority=subject.priority, scale=subject.scale)
-    if subject.mask is None: entry['box'] = list(subject.box)
-    else: entry['mask'] = {'png': _encode(Image.fromarray(subject.mask))}
+    if subject.mask is None: entry["box"] = list(subject.box)
+    else: entry["mask"] = {"png": _encode(Image.fromarray(subject.mask))}
     if subject.image is None: return entry
     named = folder is not None and subject.file is not None and subject.file.drive == Path(folder).drive
-    entry['image'] = {'file': Path(os.path.relpath(subject.file, folder)).as_posix()} if named else {'png': _encode(subject.image)}
+    entry["image"] = {"file": Path(os.path.relpath(subject.file, folder)).as_posix()} if named else {"png": _encode(subject.image)}
     return entry
 
 def _subject_from_dict(entry, folder):
     "One subject out of plain JSON types."
-    _keys(entry, {'name', 'box', 'mask', 'priority', 'scale', 'image'}, 'subject')
-    if 'name' not in entry: raise ValueError(f'subject {entry!r} has no key "name": give it one')
+    _keys(entry, {"name", "box", "mask", "priority", "scale", "image"}, "subject")
+    if "name" not in entry: raise ValueError(f'subject {entry!r} has no key "name": give it one')
     given, where = dict(entry), f'subject {entry["name"]!r}'
-    for key in ('image', 'mask'):
+    for key in ("image", "mask"):
         if given.get(key) is None: given.pop(key, None); continue
-        _keys(given[key], {'png', 'file'} if key == 'image' else {'png'}, f'{where}: {key}')
+        _keys(given[key], {"png", "file"} if key == "image" else {"png"}, f"{where}: {key}")
         if len(given[key]) != 1: raise ValueError(f'{where}: {key} must hold exactly one of "file" and "png": remove the rest')
-        given[key] = _decode(given[key]['png'], f'{where}: {key}') if 'png' in given[key] else Path(folder or '.')/str(given[key]['file'])
+        given[key] = _decode(given[key]["png"], f"{where}: {key}") if "png" in given[key] else Path(folder or ".")/str(given[key]["file"])
     return Subject(**given)
 
 def _read(path):
     "The JSON in a layout file; every way to fail gets its sentence."
-    try: return json.loads(path.read_text('utf-8'))
-    except FileNotFoundError: raise FileNotFoundError(f'layout file {str(path)!r} does not exist: check the path, or write one with Layout.save') from None
-    except IsADirectoryError: raise ValueError(f'layout file {str(path)!r} is a folder: give the JSON file in it') from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error: raise ValueError(f'layout file {str(path)!r} is damaged or cut short ({error}): save it again') from None
+    try: return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError: raise FileNotFoundError(f"layout file {str(path)!r} does not exist: check the path, or write one with Layout.save") from None
+    except IsADirectoryError: raise ValueError(f"layout file {str(path)!r} is a folder: give the JSON file in it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error: raise ValueError(f"layout file {str(path)!r} is damaged or cut short ({error}): save it again") from None
 
 def _write(path, text):
     "Write `text` to a new file beside `path`, then put it in its place in one move."
-    if not path.absolute().parent.is_dir(): raise FileNotFoundError(f'folder {str(path.parent)!r} does not exist: create it first, then save the layout')
-    handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=path.name, suffix='.part')
+    if not path.absolute().parent.is_dir(): raise FileNotFoundError(f"folder {str(path.parent)!r} does not exist: create it first, then save the layout")
+    handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=path.name, suffix=".part")
     try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file: file.write(text)
+        with os.fdopen(handle, "w", encoding="utf-8") as file: file.write(text)
         os.replace(draft, path)
     except BaseException:
         os.unlink(draft); raise

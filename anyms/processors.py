@@ -33,17 +33,17 @@ class AdapterError(ValueError):
 def _who_put(processor):
     "Where a processor that is not the adapter's comes from, and what to do about it."
     kind = type(processor).__name__
-    if 'Sliced' in kind: return f"{kind}: attention slicing; call pipe.disable_attention_slicing()"
-    if 'XFormers' in kind: return f"{kind}: xformers; call pipe.disable_xformers_memory_efficient_attention()"
+    if "Sliced" in kind: return f"{kind}: attention slicing; call pipe.disable_attention_slicing()"
+    if "XFormers" in kind: return f"{kind}: xformers; call pipe.disable_xformers_memory_efficient_attention()"
     return f"{kind}: set_attn_processor, or a function that calls it"
 
 def _check_net(unet):
     "AdapterError unless this is a U-Net that can carry a layout."
     kind = type(unet).__name__
-    if hasattr(unet, 'unet'): raise AdapterError(f"unet is a {kind}, a whole pipeline; pass its U-Net, pipe.unet.")
-    if not hasattr(unet, 'attn_processors') or not isinstance(unet, nn.Module):
+    if hasattr(unet, "unet"): raise AdapterError(f"unet is a {kind}, a whole pipeline; pass its U-Net, pipe.unet.")
+    if not hasattr(unet, "attn_processors") or not isinstance(unet, nn.Module):
         raise AdapterError(f"unet is a {kind}, which has no attention processors; pass the U-Net of a diffusers pipeline, pipe.unet.")
-    if any('motion_modules' in name for name in unet.attn_processors):
+    if any("motion_modules" in name for name in unet.attn_processors):
         raise AdapterError(f"unet is a {kind}, which draws the frames of a video; a layout is for one picture, "
                            "so use an SD 1.5 or SDXL U-Net.")
 
@@ -52,17 +52,17 @@ def find_processors(
 )->dict:     # layer name -> the processor that carries the adapter's `to_k_ip`, `to_v_ip`
     "Cross-attention layers with their adapter, in diffusers' order (down, up, mid); exactly one adapter must be loaded (else AdapterError)."
     _check_net(unet)
-    names = [k.removesuffix('.processor') for k in unet.attn_processors if k.endswith('attn2.processor')]
+    names = [k.removesuffix(".processor") for k in unet.attn_processors if k.endswith("attn2.processor")]
     if not names: raise AdapterError(f"unet is a {type(unet).__name__} without cross-attention layers named attn2; use an SD 1.5 or SDXL U-Net.")
     processors = {name: unet.get_submodule(name).processor for name in names}
-    without = [name for name, p in processors.items() if not hasattr(p, 'to_k_ip')]
-    projection = getattr(unet, 'encoder_hid_proj', None)
-    if without and hasattr(projection, 'image_projection_layers'):
+    without = [name for name, p in processors.items() if not hasattr(p, "to_k_ip")]
+    projection = getattr(unet, "encoder_hid_proj", None)
+    if without and hasattr(projection, "image_projection_layers"):
         raise AdapterError(f"An IP-Adapter is loaded, but {len(without)} of {len(names)} layers have another processor in its place "
                            f"({_who_put(processors[without[0]])}), and the adapter's is lost; load the adapter again after that, "
                            "and leave out what replaces attention processors.")
     if without: raise AdapterError("The U-Net has no IP-Adapter loaded; call pipe.load_ip_adapter(...) first.")
-    if not hasattr(projection, 'image_projection_layers'):
+    if not hasattr(projection, "image_projection_layers"):
         raise AdapterError("The IP-Adapter is half unloaded: its processors are there and its projection (unet.encoder_hid_proj) is not; "
                            "call pipe.unload_ip_adapter() and load the adapter again.")
     many = {len(p.to_k_ip) for p in processors.values()}
@@ -88,7 +88,7 @@ def choose_layers(
         raise TypeError(f"layers={layers!r} should be 'down', 'mid', 'up', a part of a layer's name, a list of those, or None for all layers.")
     chosen = set()
     for word in words:
-        pattern = f'^{word}_block' if word in ('down', 'mid', 'up') else word
+        pattern = f"^{word}_block" if word in ("down", "mid", "up") else word
         try: hits = {n for n in names if re.search(pattern, n)}
         except re.error as e: raise ValueError(f"layers={word!r} is no regular expression ({e}); escape its special signs or use a part of a layer's name.") from None
         if not hits: raise ValueError(f"layers={word!r} finds none of the U-Net's {len(names)} layers; use 'down', 'mid', 'up' or a part of a name such as {names[0]!r}.")
@@ -144,7 +144,7 @@ def null_embedding(
     projection, device = pipe.unet.encoder_hid_proj.image_projection_layers[0], pipe._execution_device
     width = _face_width(projection)
     if width is not None: return torch.zeros(1, 1, 1, width, device=device, dtype=pipe.unet.dtype)
-    if getattr(pipe, 'image_encoder', None) is None:
+    if getattr(pipe, "image_encoder", None) is None:
         raise AdapterError("The pipeline has no image encoder, so nobody can say what 'no picture' is; load the adapter with its "
                            "image_encoder_folder=..., or give null= the embedding that you use for it.")
     side = pipe.image_encoder.config.image_size
@@ -154,17 +154,17 @@ def null_embedding(
 # %% ../nbs/02_processors.ipynb #c028
 def _pictures(call, now):
     "The reference pictures' embedding [b s ...] among the arguments of a U-Net call; AdapterError if it fits neither layout nor batch."
-    source = (call.get('added_cond_kwargs') or {}).get('image_embeds')
+    source = (call.get("added_cond_kwargs") or {}).get("image_embeds")
     if source is None: raise AdapterError("The pipeline was called without reference pictures; pass ip_adapter_image=[layout.images].")
-    if (call.get('cross_attention_kwargs') or {}).get('ip_adapter_masks') is not None:
+    if (call.get("cross_attention_kwargs") or {}).get("ip_adapter_masks") is not None:
         raise AdapterError("ip_adapter_masks has no effect while a layout is installed, its boxes decide; leave the argument out.")
-    if call['sample'].ndim > 4:
+    if call["sample"].ndim > 4:
         raise AdapterError(f"The latents {list(call['sample'].shape)} are frames of a video; a layout is for one picture, "
                            "so draw frame by frame.")
     source = source[0] if isinstance(source, (list, tuple)) else source[:, None]
     if source.shape[1] != len(now.layout):
         raise AdapterError(f"{source.shape[1]} reference picture(s) came for a layout of {len(now.layout)} subject(s); pass ip_adapter_image=[layout.images], one picture per subject.")
-    rows = [len(x) for x in (call['sample'], call['encoder_hidden_states'], source)]
+    rows = [len(x) for x in (call["sample"], call["encoder_hidden_states"], source)]
     if len(set(rows)) > 1: raise AdapterError(_why_rows_differ(*rows, source, now))
     return source
 
@@ -231,10 +231,10 @@ def _sample(x):
 
 def _contents(module):
     "Tensors of one module, and whatever else its answer may depend on; those that are not PyTorch's own may have both as plain attributes."
-    own = [] if type(module).__module__.startswith('torch.nn') else list(vars(module).values())
+    own = [] if type(module).__module__.startswith("torch.nn") else list(vars(module).values())
     tensors = [x for x in (*module._parameters.values(), *module._buffers.values(), *own) if isinstance(x, Tensor)]
     numbers = [x for x in own if isinstance(x, (bool, int, float))]
-    forward = id(vars(module).get('forward'))
+    forward = id(vars(module).get("forward"))
     return tensors, (id(module), type(module), module.training, forward, *numbers, *module._forward_hooks, *module._forward_pre_hooks)
 
 def _basis(
@@ -246,7 +246,7 @@ def _basis(
     if torch.is_grad_enabled(): return None
     tensors, settings = [source], []
     for m in (m for module in modules for m in module.modules()):
-        if 'base_layer' in m._modules: return None                              # a LoRA, which has settings of its own
+        if "base_layer" in m._modules: return None                              # a LoRA, which has settings of its own
         found, setting = _contents(m)
         tensors += found
         settings.append(setting)
@@ -289,19 +289,19 @@ class Installed:
         self.check_owner()
         call = self.signature.bind_partial(unet, *args, **kwargs).arguments
         source = _pictures(call, self)
-        self.times.append(call['timestep'])
-        self.latent, self.tap = tuple(call['sample'].shape[-2:]), getattr(unet, 'anyms_tap', None)
-        self.settle((self.latent, call['sample'].device, call['sample'].dtype))
-        lora = (call.get('cross_attention_kwargs') or {}).get('scale', 1.)
+        self.times.append(call["timestep"])
+        self.latent, self.tap = tuple(call["sample"].shape[-2:]), getattr(unet, "anyms_tap", None)
+        self.settle((self.latent, call["sample"].device, call["sample"].dtype))
+        lora = (call.get("cross_attention_kwargs") or {}).get("scale", 1.)
         strengths = [layer.strength() for layer in self.members]
         made = self.once(_make, source, lora, strengths)
-        texts = self.once(_say, call['encoder_hidden_states'])
+        texts = self.once(_say, call["encoder_hidden_states"])
         on = len(self.steps) >= EVER or self.step in self.steps
         for layer, refs, text, strength in zip(self.members, made.refs, texts, strengths):
             layer.refs, layer.text = refs, text
             layer.on = on and layer.chosen and any(strength)
-        self.made, self.source, self.text = made, source, call['encoder_hidden_states']
-        self.given = _only(call['added_cond_kwargs']['image_embeds'])
+        self.made, self.source, self.text = made, source, call["encoder_hidden_states"]
+        self.given = _only(call["added_cond_kwargs"]["image_embeds"])
 
     def check_owner(self):
         "Refuse a call from elsewhere, and one with something else in our places: it would mix two layouts, or lose this one in silence."
@@ -334,7 +334,7 @@ class Installed:
         if basis is None: kept.clear()
         for then, made in kept:
             if then.holds(basis): return made
-        if hasattr(self.unet, '_hf_hook'): self.unet._hf_hook.pre_forward(self.unet)     # accelerate's offloading: bring the weights first
+        if hasattr(self.unet, "_hf_hook"): self.unet._hf_hook.pre_forward(self.unet)     # accelerate's offloading: bring the weights first
         with _lora(self.unet, lora): made = make(self, source)
         if basis is None: return made
         basis = _basis(source, _behind(self, make), options)           # again, for the weights may have been brought from elsewhere
@@ -404,7 +404,7 @@ def _say(
     source,   # the text's embedding [b t c]
 )->list:      # keys and values per layer [b h t d]; None where the layer has to make them at every step
     "Every layer's keys and values of the text, where the layer is plain and gets the text as it is."
-    itself = torch.is_grad_enabled() or getattr(now.unet, 'text_encoder_hid_proj', None) is not None
+    itself = torch.is_grad_enabled() or getattr(now.unet, "text_encoder_hid_proj", None) is not None
     return [None if itself else layer.read(source) for layer in now.members]
 
 # %% ../nbs/02_processors.ipynb #c033
@@ -433,12 +433,12 @@ class Projected(MultiIPAdapterImageProjection):
 def _enter(attn, x, temb):
     "Hidden states as a row of tokens [b n c]."
     if attn.spatial_norm is not None: x = attn.spatial_norm(x, temb)
-    if x.ndim == 4: x = rearrange(x, 'b c gh gw -> b (gh gw) c')
-    return x if attn.group_norm is None else rearrange(attn.group_norm(rearrange(x, 'b n c -> b c n')), 'b c n -> b n c')
+    if x.ndim == 4: x = rearrange(x, "b c gh gw -> b (gh gw) c")
+    return x if attn.group_norm is None else rearrange(attn.group_norm(rearrange(x, "b n c -> b c n")), "b c n -> b n c")
 
 def _heads(attn, *projected):
     "[b n h*d] -> [b h n d], each."
-    return [rearrange(y, 'b n (h d) -> b h n d', h=attn.heads) for y in projected]
+    return [rearrange(y, "b n (h d) -> b h n d", h=attn.heads) for y in projected]
 
 def _read(attn, text):
     "Keys and values of the text [b h t d]."
@@ -453,8 +453,8 @@ def _mask(attn, mask, text):
 
 def _leave(attn, z, x):
     "Output projection, and the shape that came in."
-    z = attn.to_out[1](attn.to_out[0](rearrange(z, 'b h n d -> b n (h d)')))
-    if x.ndim == 4: z = rearrange(z, 'b (gh gw) c -> b c gh gw', gh=x.shape[-2])
+    z = attn.to_out[1](attn.to_out[0](rearrange(z, "b h n d -> b n (h d)")))
+    if x.ndim == 4: z = rearrange(z, "b (gh gw) c -> b c gh gw", gh=x.shape[-2])
     return (z + x if attn.residual_connection else z) / attn.rescale_output_factor
 
 # %% ../nbs/02_processors.ipynb #c038
@@ -475,9 +475,9 @@ def _look(
     def parts():
         "Each subject's share of Z_image [b s h n d]."
         if not on: return q.new_zeros(len(q), len(now.layout), *q.shape[1:])
-        if now.fused: return torch.where(rearrange(topmost(cover)[back], 's n -> s 1 n 1'), z_image[:, None], 0)     # one owner per token
+        if now.fused: return torch.where(rearrange(topmost(cover)[back], "s n -> s 1 n 1"), z_image[:, None], 0)     # one owner per token
         z = contributions(now.draw, q, refs, cover)[:, back]
-        return z.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0) if now.drop else z
+        return z.masked_fill(rearrange(off, "b -> b 1 1 1 1"), 0) if now.drop else z
     return Look(layer=layer.name, step=now.step, timestep=now.timestep, grid=grid, names=now.layout.names, q=q, text_k=text_k, text_out=text_out,
                 refs=KV(refs.k[:, back], refs.v[:, back]), parts=parts, cond=rows, words=now.words)
 
@@ -486,7 +486,7 @@ class SubjectAttention(IPAdapterAttnProcessor2_0):
     """One cross-attention layer under a layout: the text as ever, the pictures by the variant (Eq. 3).
 
     To diffusers it is an adapter's processor: `set_ip_adapter_scale` sets its scale, `unload_ip_adapter` takes it out."""
-    def __init__(self, now:Installed=None, name:str='', old:nn.Module=None):
+    def __init__(self, now:Installed=None, name:str="", old:nn.Module=None):
         nn.Module.__init__(self)
         self.now, self.name, self.old = now, name, (old,)             # in a tuple, or it would be a part of the U-Net
         if now is None: return                                        # a copy by `value.__class__()`, as diffusers makes them: text only
@@ -496,7 +496,7 @@ class SubjectAttention(IPAdapterAttnProcessor2_0):
         self.on, self.refs, self.text = False, None, None                                         # set by `see` before each call
 
     @property
-    def scale(self): return getattr(self.old[0], 'scale', [1.])       # diffusers' own, one entry per adapter, shared with the old processor
+    def scale(self): return getattr(self.old[0], "scale", [1.])       # diffusers' own, one entry per adapter, shared with the old processor
     @scale.setter
     def scale(self, value): self.old[0].scale = value
 
@@ -538,7 +538,7 @@ class SubjectAttention(IPAdapterAttnProcessor2_0):
         view = self.now.view(q.shape[2])
         if self.now.fused: return scaled_dot_product_attention(q, refs.k, refs.v, attn_mask=view.bias.to(q.dtype))
         z = self.now.draw(q, refs, view.cover)
-        return z.masked_fill(rearrange(self.now.off, 'b -> b 1 1 1'), 0) if self.now.drop else z
+        return z.masked_fill(rearrange(self.now.off, "b -> b 1 1 1"), 0) if self.now.drop else z
 
     def read(self, text):
         "Keys and values of the text [b h t d]; None where a LoRA or another wrapper may change the projection from step to step."
@@ -547,16 +547,16 @@ class SubjectAttention(IPAdapterAttnProcessor2_0):
 
     def project(self, ip, off):
         "Keys and values of all subjects in paint order, V times the subject's scale [b s h r d]; `fused` has them in one row [b h s*r+1, padded, d]."
-        k, v = (rearrange(to[0](ip), 'b s r (h d) -> b s h r d', h=self.heads) for to in (self.to_k_ip, self.to_v_ip))   # Eq. 5
+        k, v = (rearrange(to[0](ip), "b s r (h d) -> b s h r d", h=self.heads) for to in (self.to_k_ip, self.to_v_ip))   # Eq. 5
         weights = self.now.weights*torch.tensor(self.strength(), dtype=torch.float64)
-        refs = KV(k, v * rearrange(weights.to(v.dtype).to(v.device), 's -> s 1 1 1'))       # its type first: Apple's GPU has no float64
+        refs = KV(k, v * rearrange(weights.to(v.dtype).to(v.device), "s -> s 1 1 1"))       # its type first: Apple's GPU has no float64
         if not self.now.fused: return refs
-        return KV(*fused_keys(refs if off is None else KV(k, refs.v.masked_fill(rearrange(off, 'b -> b 1 1 1 1'), 0))))   # no values: no image branch
+        return KV(*fused_keys(refs if off is None else KV(k, refs.v.masked_fill(rearrange(off, "b -> b 1 1 1 1"), 0))))   # no values: no image branch
 
     def subjects(self):
         "Keys and values per subject in paint order [b s h r d]."
         s, r = len(self.now.order), self.now.tokens
-        return KV(*(rearrange(x[:, :, :s*r], 'b h (s r) d -> b s h r d', s=s) for x in self.refs)) if self.now.fused else self.refs
+        return KV(*(rearrange(x[:, :, :s*r], "b h (s r) d -> b s h r d", s=s) for x in self.refs)) if self.now.fused else self.refs
 
 # %% ../nbs/02_processors.ipynb #c042b
 class _Turn:
@@ -594,7 +594,7 @@ def exclusive(
     timeout=None,  # seconds to wait for one's turn; None: as long as it takes
 )->Iterator[None]: # AdapterError when the time is over
     "Inside the `with`, no other thread can install a layout on this U-Net; who comes second waits. May be nested."
-    unet = getattr(unet, '_orig_mod', unet)               # torch.compile wraps the U-Net that we mean
+    unet = getattr(unet, "_orig_mod", unet)               # torch.compile wraps the U-Net that we mean
     if not isinstance(unet, nn.Module):
         raise AdapterError(f"unet is a {type(unet).__name__}; pass the U-Net of a diffusers pipeline, pipe.unet.")
     turn = _turn(unet)
@@ -610,13 +610,13 @@ def _check(layout, scale, negative, words, null, unet):
     if not isinstance(layout, Layout): raise TypeError(f"layout is a {type(layout).__name__}; make one with Layout([Subject(name, image, box), ...]).")
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale < math.inf:
         raise ValueError(f"scale={scale!r} should be a finite number from 0 up; 1 is the adapter's own strength.")
-    if negative not in ('zero_image', 'none'):
+    if negative not in ("zero_image", "none"):
         raise ValueError(f"negative={negative!r} is unknown; use 'zero_image' (as diffusers does) or 'none' (no image branch on unconditional rows).")
     if null is not None and not isinstance(null, Tensor): raise TypeError(f"null is a {type(null).__name__}; give a tensor, as null_embedding(pipe) returns it.")
     if words is not None and not isinstance(words, Mapping): raise TypeError(f"words={words!r} should map a subject's name to token positions, e.g. {{'fox': [2]}}.")
     strange = [w for w in words or {} if w not in layout.names]
     if strange: raise ValueError(f"words names {strange[0]!r}, which is no subject of the layout; it has {', '.join(layout.names)}.")
-    if negative == 'none' and null is None and not isinstance(unet.encoder_hid_proj.image_projection_layers[0], ImageProjection):
+    if negative == "none" and null is None and not isinstance(unet.encoder_hid_proj.image_projection_layers[0], ImageProjection):
         raise AdapterError("negative='none' cannot tell a Plus adapter's unconditional rows apart by itself; pass null=null_embedding(pipe) too.")
 
 # %% ../nbs/02_processors.ipynb #c044
@@ -627,16 +627,16 @@ def installed(
     variant=None,            # name of an attention variant, see anyms.VARIANTS; None: crop-and-merge in its quickest form, 'fused' where it can be
     *,
     scale=1.,                # weight of the image branch (Eq. 3), 0 and up; multiplies every subject's own, and diffusers' `set_ip_adapter_scale`
-    background='zero',       # image branch outside all boxes: 'zero' or 'query'
+    background="zero",       # image branch outside all boxes: 'zero' or 'query'
     overlap=None,            # 'priority', 'sum', 'mean'; None: the variant's own
-    negative='zero_image',   # image branch of unconditional rows: 'zero_image' as diffusers does it, 'none' to leave it out
+    negative="zero_image",   # image branch of unconditional rows: 'zero_image' as diffusers does it, 'none' to leave it out
     layers=None,             # where the image branch works: 'down', 'mid', 'up', part of a name, a list of those; None: everywhere
     steps=None,              # when it works: range, slice or (start, stop); None: always
     words=None,              # subject name -> token positions of its words in the prompt, for whoever watches
     null=None,               # embedding of "no picture" [1 s ...]: with a Plus adapter, tells unconditional rows apart
 )->Iterator[Installed]:      # AdapterError, ValueError, TypeError for bad input, before anything is touched
     "Inside the `with`, every cross-attention layer attends by the layout; afterwards the U-Net has its very own processors back."
-    unet = getattr(unet, '_orig_mod', unet)               # torch.compile wraps the U-Net that we mean
+    unet = getattr(unet, "_orig_mod", unet)               # torch.compile wraps the U-Net that we mean
     find_processors(unet)
     turn = _turn(unet)
     if not turn.take(timeout=0):
@@ -651,7 +651,7 @@ def _put_in(unet, layout, variant, background, overlap, scale, negative, layers,
     if any(isinstance(p, SubjectAttention) for p in old.values()):
         raise AdapterError("A layout is already installed on this U-Net; leave that `with installed(...)` block before you open another.")
     _check(layout, scale, negative, words, null, unet)
-    now = Installed(unet, layout, get_variant(variant, background=background, overlap=overlap), scale=scale, drop=negative == 'none', null=null,
+    now = Installed(unet, layout, get_variant(variant, background=background, overlap=overlap), scale=scale, drop=negative == "none", null=null,
                     layers=set(choose_layers(list(old), layers)), steps=step_window(steps), words={k: list(v) for k, v in (words or {}).items()})
     now.members = [SubjectAttention(now, name, p) for name, p in old.items()]
     if not any(any(layer.strength()) for layer in now.members):

@@ -4,7 +4,7 @@ import numpy as np, pytest, torch
 from safetensors.torch import load_file
 from anyms.stickers import model, train, world
 
-EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/'checksums.json').exists(), reason='no embedded weights in this tree')
+EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/"checksums.json").exists(), reason="no embedded weights in this tree")
 
 
 # ---- world -------------------------------------------------------------------------------------------------------
@@ -17,17 +17,17 @@ def test_the_world_is_as_large_as_promised():
 def test_held_out_parts_never_enter_a_training_scene():
     what = world.scenes(3000, seed=5, stickers=(1, 5), words=len(world.nouns()))
     used = {world.sprites()[i].split for i in what.sprite.unique().tolist() if i >= 0}
-    assert used == {'train'}
+    assert used == {"train"}
 
-@pytest.mark.parametrize('split', ['drawing', 'noun'])
+@pytest.mark.parametrize("split", ["drawing", "noun"])
 def test_held_out_parts_can_be_asked_for(split):
     what = world.scenes(200, seed=5, stickers=(1, 3), words=len(world.nouns()), splits=(split,))
     assert {world.sprites()[i].split for i in what.sprite.unique().tolist() if i >= 0} == {split}
 
 def test_a_tenth_is_held_out():
-    by = {k: {s.noun for s in world.sprites() if s.split == k} for k in ('train', 'noun')}
-    assert len(by['noun'])/len(world.nouns()) >= .085 and not by['noun'] & by['train']
-    assert sum(s.split == 'drawing' for s in world.sprites())/len(world.sprites()) >= .09
+    by = {k: {s.noun for s in world.sprites() if s.split == k} for k in ("train", "noun")}
+    assert len(by["noun"])/len(world.nouns()) >= .085 and not by["noun"] & by["train"]
+    assert sum(s.split == "drawing" for s in world.sprites())/len(world.sprites()) >= .09
 
 def test_same_seed_same_scene_and_size_does_not_matter():
     one, two = world.scenes(20, seed=3), world.scenes(20, seed=3)
@@ -36,7 +36,7 @@ def test_same_seed_same_scene_and_size_does_not_matter():
     small = torch.nn.functional.avg_pool2d(world.paint(one, (128, 128)), 4)
     assert (small-world.paint(one, (32, 32))).abs().mean() < .03
 
-@pytest.mark.parametrize('size', [(64, 64), (48, 64), (64, 96)])
+@pytest.mark.parametrize("size", [(64, 64), (48, 64), (64, 96)])
 def test_boxes_are_the_visible_extent(size):
     h, w = size
     what = world.scenes(60, seed=11, stickers=(1, 1), words=len(world.nouns()), size=size)
@@ -58,7 +58,7 @@ def test_stickers_keep_their_aspect():
             x0, y0, x1, y1 = what.box[i, j].tolist()
             assert (x1-x0)*128/((y1-y0)*64) == pytest.approx(w/h, rel=1e-3)
 
-@pytest.mark.parametrize('size', [(64, 64), (48, 80)])
+@pytest.mark.parametrize("size", [(64, 64), (48, 80)])
 def test_stickers_on_a_grid(size):
     "Corner and longest side in whole cells, aspect kept, everything inside; without `grid` the same scenes lie anywhere."
     on, free = (world.scenes(200, seed=2, stickers=(1, 3), size=size, grid=grid) for grid in (4, 0))
@@ -82,14 +82,14 @@ def test_captions():
         assert words.endswith(short) and all(n in words for n in what.nouns(i))
         if not what.nouns(i): assert words == short
 
-@pytest.mark.parametrize('call, message', [
-    (lambda: world.sprite('dragon'), r"noun='dragon' is not in the sticker world.*fox"),
-    (lambda: world.sprite('owl', 'fxemoji'), r"drawing='fxemoji'.*'owl' has no such drawing; choose one of .*noto"),
-    (lambda: world.sprite('fox', 'clipart'), r"drawing='clipart'.*choose one of"),
+@pytest.mark.parametrize("call, message", [
+    (lambda: world.sprite("dragon"), r"noun='dragon' is not in the sticker world.*fox"),
+    (lambda: world.sprite("owl", "fxemoji"), r"drawing='fxemoji'.*'owl' has no such drawing; choose one of .*noto"),
+    (lambda: world.sprite("fox", "clipart"), r"drawing='clipart'.*choose one of"),
     (lambda: world.scenes(4, stickers=(3, 1)), r"stickers=\(3, 1\).*least <= most"),
     (lambda: world.scenes(4, stickers=(1, 9)), r"stickers=\(1, 9\).*<= 5"),
     (lambda: world.scenes(4, words=2, stickers=(3, 3)), r"words=2.*only 2 nouns are left for 3 stickers"),
-    (lambda: world.scenes(4, splits=('test',)), r"splits=\('test',\).*only 0 nouns"),
+    (lambda: world.scenes(4, splits=("test",)), r"splits=\('test',\).*only 0 nouns"),
 ])
 def test_bad_requests_to_the_world(call, message):
     with pytest.raises(ValueError, match=message): call()
@@ -138,27 +138,27 @@ def test_adapter_file_round_trip(tmp_path):
 @EMBEDDED
 def test_embedded_weights_open_with_plain_diffusers():
     from diffusers import StableDiffusionXLPipeline
-    pipe = StableDiffusionXLPipeline.from_pretrained(model.WEIGHTS/'base', local_files_only=True)
-    pipe.load_ip_adapter(str(model.WEIGHTS), subfolder='', weight_name=model.ADAPTER, image_encoder_folder=None, local_files_only=True)
+    pipe = StableDiffusionXLPipeline.from_pretrained(model.WEIGHTS/"base", local_files_only=True)
+    pipe.load_ip_adapter(str(model.WEIGHTS), subfolder="", weight_name=model.ADAPTER, image_encoder_folder=None, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    picture = pipe('on the beach', ip_adapter_image=world.sprite('fox').convert('RGB'), num_inference_steps=4, guidance_scale=3.).images[0]
+    picture = pipe("on the beach", ip_adapter_image=world.sprite("fox").convert("RGB"), num_inference_steps=4, guidance_scale=3.).images[0]
     assert picture.size == (128, 128) and np.asarray(picture).std() > 10
 
 @EMBEDDED
 def test_embedded_weights_are_small_and_whole():
-    files = [f for f in model.WEIGHTS.rglob('*') if f.is_file()]
+    files = [f for f in model.WEIGHTS.rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 60e6 and max(f.stat().st_size for f in files) < 16e6
-    assert set(model.check_weights().values()) == {'ok'}
+    assert set(model.check_weights().values()) == {"ok"}
 
 @EMBEDDED
 def test_damaged_or_missing_weights_are_named(tmp_path):
-    copy = tmp_path/'weights'; shutil.copytree(model.WEIGHTS, copy)
-    file = copy/'base'/'vae'/'diffusion_pytorch_model.safetensors'
-    file.write_bytes(file.read_bytes()[:-8]+b'damaged!')
-    with pytest.raises(OSError, match=r'vae.*is damaged; reinstall'): model.load(copy)
+    copy = tmp_path/"weights"; shutil.copytree(model.WEIGHTS, copy)
+    file = copy/"base"/"vae"/"diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8]+b"damaged!")
+    with pytest.raises(OSError, match=r"vae.*is damaged; reinstall"): model.load(copy)
     (copy/model.ADAPTER).unlink()
-    with pytest.raises(OSError, match=r'ip-adapter.*is missing'): model.load(copy)
-    with pytest.raises(FileNotFoundError, match=r'no checksums.json.*anyms train'): model.load(tmp_path)
+    with pytest.raises(OSError, match=r"ip-adapter.*is missing"): model.load(copy)
+    with pytest.raises(FileNotFoundError, match=r"no checksums.json.*anyms train"): model.load(tmp_path)
 
 
 # ---- training ----------------------------------------------------------------------------------------------------
@@ -167,15 +167,15 @@ def test_from_scratch_or_from_published_weights():
     "A new run goes on from the weights that are shipped, and counts on from what they have seen."
     pipe, before = train.begin(None)
     assert before == {} and sum(p.numel() for p in pipe.unet.parameters()) > 4e6
-    if (model.WEIGHTS/'training.json').exists(): assert train.begin()[1]['joint']['seen'] > 0
+    if (model.WEIGHTS/"training.json").exists(): assert train.begin()[1]["joint"]["seen"] > 0
 
-@pytest.mark.parametrize('call, error, message', [
-    (dict(stage='everything', minutes=1), ValueError, r"stage='everything': choose one of joint"),
-    (dict(stage='joint', minutes=0), ValueError, r"minutes=0: give the time box in minutes"),
-    (dict(stage='joint', minutes=-3), ValueError, r"minutes=-3: .*more than 0"),
-    (dict(stage='joint', minutes=1, resume=False), FileExistsError, r"already holds a run of 'joint'; drop resume=False"),
+@pytest.mark.parametrize("call, error, message", [
+    (dict(stage="everything", minutes=1), ValueError, r"stage='everything': choose one of joint"),
+    (dict(stage="joint", minutes=0), ValueError, r"minutes=0: give the time box in minutes"),
+    (dict(stage="joint", minutes=-3), ValueError, r"minutes=-3: .*more than 0"),
+    (dict(stage="joint", minutes=1, resume=False), FileExistsError, r"already holds a run of 'joint'; drop resume=False"),
 ])
 def test_bad_requests_to_training(tmp_path, call, error, message):
-    (tmp_path/'joint').mkdir()
-    (tmp_path/'joint'/'state.json').write_text('{}')
+    (tmp_path/"joint").mkdir()
+    (tmp_path/"joint"/"state.json").write_text("{}")
     with pytest.raises(error, match=message): train.train(**call, out=tmp_path)

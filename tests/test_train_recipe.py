@@ -5,24 +5,24 @@ from safetensors.torch import load_file, save_file
 from anyms.layout import Box, Layout, Subject, levels
 from anyms.stickers import model, train, world
 
-EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/'checksums.json').exists(), reason='no embedded weights in this tree')
+EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/"checksums.json").exists(), reason="no embedded weights in this tree")
 SILENT = dict(report=lambda *args, **kw: None)
 BATCHES = [lambda step: train.regions(step, 6), lambda step: train.regions(step, 6, 40), lambda step: train.close_ups(step, 8)]
-NAMES = ['region', 'window', 'close-up']
+NAMES = ["region", "window", "close-up"]
 
 
 def one_sticker(box, place=0):
     "A scene of one square sticker in a given box."
-    square = next(i for i, s in enumerate(world.sprites()) if s.split == 'train' and s.cell[2] == s.cell[3])
+    square = next(i for i, s in enumerate(world.sprites()) if s.split == "train" and s.cell[2] == s.cell[3])
     return world.Scenes(torch.tensor([[square]]), torch.tensor([[box]]), torch.zeros(1, 1), torch.tensor([place]), torch.rand(1, 8))
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope="module")
 def pipe(): return model.load()
 
 
 # ---- what is shown -----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('make', BATCHES, ids=NAMES)
+@pytest.mark.parametrize("make", BATCHES, ids=NAMES)
 def test_one_reference_for_each_picture(make):
     "`of` holds one number a picture, references are training drawings, and it shows the very sticker that the reference shows."
     for step in range(6):
@@ -30,9 +30,9 @@ def test_one_reference_for_each_picture(make):
         assert batch.of.shape == batch.zoom.shape == batch.slot.shape == (len(batch),) == (len(batch.captions),)
         assert batch.pixels.shape[1:] == (3, model.REFERENCE, model.REFERENCE) and int(batch.of.max()) < len(batch.pixels)
         used = [k for k in batch.what.sprite.flatten().tolist() if k >= 0]
-        assert {world.sprites()[k].split for k in used} <= {'train'}
+        assert {world.sprites()[k].split for k in used} <= {"train"}
 
-@pytest.mark.parametrize('make', BATCHES, ids=NAMES)
+@pytest.mark.parametrize("make", BATCHES, ids=NAMES)
 def test_no_reference_means_an_empty_place(make):
     "That is what lets the picture outside all boxes stay empty."
     grey = 0
@@ -68,7 +68,7 @@ def test_heard_stickers_are_copies_of_one():
 
 def test_nothing_but_a_mask_carries_a_place():
     for function in (train.predict, train.encode_references, train.encode_captions):
-        assert not {'box', 'boxes', 'region', 'layout', 'mask'} & set(inspect.signature(function).parameters)
+        assert not {"box", "boxes", "region", "layout", "mask"} & set(inspect.signature(function).parameters)
 
 def test_shared_references():
     batch = train.close_ups(2, 16, share=4)
@@ -99,7 +99,7 @@ def test_captions_may_say_more_than_is_seen():
             batch = train.regions(step, 8, 40, recipe)
             for i, said in enumerate(batch.captions):
                 here = set(batch.what.nouns(i))
-                found += any(noun in said.replace(',', '').split() and noun not in here for noun in world.nouns()[:world.CORE])
+                found += any(noun in said.replace(",", "").split() and noun not in here for noun in world.nouns()[:world.CORE])
         return found
     assert strangers(train.Recipe()) > 0 == strangers(train.Recipe(more=False))
 
@@ -126,7 +126,7 @@ def test_regions_by_hand():
     edge = torch.tensor([[[1., 1, 1, 1]]])
     assert train.heard(edge, yes[:, :1], no, (4, 4)).view(4, 4)[3, 3] == 1
 
-@pytest.mark.parametrize('side', [64, 48, 40, 32])
+@pytest.mark.parametrize("side", [64, 48, 40, 32])
 def test_regions_round_as_layouts_do(side):
     rng = torch.Generator().manual_seed(side)
     yes, no = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
@@ -134,7 +134,7 @@ def test_regions_round_as_layouts_do(side):
         a, b = torch.rand(2, 2, generator=rng).sort(0).values
         if ((b-a) < .1).any(): continue
         box = Box(*map(float, [*a, *b]))
-        layout = Layout([Subject('fox', world.sprite('fox'), box)])
+        layout = Layout([Subject("fox", world.sprite("fox"), box)])
         for grid in levels((side//4,)*2, 3):
             mine = train.heard(torch.tensor([[list(map(float, [*a, *b]))]]), yes, no, grid)[0, 0, :, 0].bool()
             assert torch.equal(mine, layout.cover(grid)[0])
@@ -210,7 +210,7 @@ def test_probes_are_the_best_linear_ones():
 def test_finished_tokens_are_what_a_pipeline_makes(pipe):
     "Same prediction as diffusers with raw embeddings, with and without the training processors; without tokens the branch is off."
     pixels = world.references(torch.tensor([3, 50]), torch.zeros(2), model.REFERENCE)*2-1
-    z, t, said = torch.randn(2, 12, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([700, 200]), ['a fox on the beach', '']
+    z, t, said = torch.randn(2, 12, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([700, 200]), ["a fox on the beach", ""]
     context, pooled = train.encode_captions(pipe, said)
     embeds = pipe.image_encoder(pixels, output_hidden_states=True).hidden_states[-2][:, None]
     added = dict(text_embeds=pooled, time_ids=torch.tensor([[train.SIDE, train.SIDE, 0, 0, train.SIDE, train.SIDE]]).float().expand(2, 6), image_embeds=[embeds])
@@ -229,7 +229,7 @@ def test_finished_tokens_are_what_a_pipeline_makes(pipe):
     assert torch.allclose(train.predict(pipe, z, t, said), off, atol=1e-4) and not torch.allclose(off, usual, atol=1e-2)
 
 @EMBEDDED
-@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_training_processors_leave_no_trace(pipe, error):
     unet = pipe.unet
     before, names, projection = dict(unet.attn_processors), list(unet.state_dict()), unet.encoder_hid_proj
@@ -244,12 +244,12 @@ def test_training_processors_leave_no_trace(pipe, error):
 @EMBEDDED
 def test_taught_twice_is_refused(pipe):
     with train.taught(pipe.unet):
-        with pytest.raises(RuntimeError, match='taught already'):
+        with pytest.raises(RuntimeError, match="taught already"):
             with train.taught(pipe.unet): pass
         assert any(isinstance(p, train.TaughtAttention) for p in pipe.unet.attn_processors.values())
 
 @EMBEDDED
-@pytest.mark.parametrize('make', [*BATCHES, lambda step: train.words_only(step, 4)], ids=[*NAMES, 'words'])
+@pytest.mark.parametrize("make", [*BATCHES, lambda step: train.words_only(step, 4)], ids=[*NAMES, "words"])
 def test_every_part_can_be_learned(make):
     "The loss of one batch falls within a few steps, and every net that is trained gets a gradient."
     pipe = model.load()
@@ -266,7 +266,7 @@ def test_every_part_can_be_learned(make):
             loss.backward()
             adam.step()
     assert seen[-1] < .9*seen[0], seen
-    taught = ['unet', 'text_encoder', 'text_encoder_2', 'heads']+['image_encoder']*(batch.pixels is not None)
+    taught = ["unet", "text_encoder", "text_encoder_2", "heads"]+["image_encoder"]*(batch.pixels is not None)
     for name in taught: assert any(p.grad is not None and p.grad.abs().max() > 0 for p in pupils[name].parameters()), name
 
 @EMBEDDED
@@ -274,10 +274,10 @@ def test_reading_is_taught_to_the_adapter(pipe):
     "The lesson's gradient reaches the image keys of the asked layers, and of no others."
     heads, batch = train.make_heads(pipe), train.close_ups(1, 4)
     pipe.unet.zero_grad()
-    with train.taught(pipe.unet) as lesson: train.losses(pipe, heads, lesson, batch, 0)['attention'].backward()
+    with train.taught(pipe.unet) as lesson: train.losses(pipe, heads, lesson, batch, 0)["attention"].backward()
     for name, processor in train.find_processors(pipe.unet).items():
-        if name.startswith('up_blocks.2'): assert processor.to_k_ip[0].weight.grad.abs().max() > 0, name
-        assert processor.to_v_ip[0].weight.grad is None or not name.startswith('up_blocks.2.attentions.1')
+        if name.startswith("up_blocks.2"): assert processor.to_k_ip[0].weight.grad.abs().max() > 0, name
+        assert processor.to_v_ip[0].weight.grad is None or not name.startswith("up_blocks.2.attentions.1")
     pipe.unet.zero_grad()
 
 @EMBEDDED
@@ -297,7 +297,7 @@ def test_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path):
     def steps(run, pipe, heads, n):
         with train.taught(pipe.unet) as lesson:
             for _ in range(n):
-                batch = train.make_batch(run.step, 3, train.Recipe(mix='sc'))
+                batch = train.make_batch(run.step, 3, train.Recipe(mix="sc"))
                 train.total(train.losses(pipe, heads, lesson, batch, run.step), train.Recipe()).backward()
                 run.update(0., len(batch))
     def begin(folder):
@@ -306,14 +306,14 @@ def test_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path):
         pipe.vae.requires_grad_(False)
         heads = train.make_heads(pipe)
         return train.Run(folder, dict(train.parts(pipe), heads=heads), 6e-4, 2e-3), pipe, heads
-    whole = begin(tmp_path/'whole')
+    whole = begin(tmp_path/"whole")
     steps(*whole, 2)
     whole[0].since = 0                       # a later call warms up again
     steps(*whole, 2)
-    first = begin(tmp_path/'halves')
+    first = begin(tmp_path/"halves")
     steps(*first, 2)
     first[0].save()
-    second = begin(tmp_path/'halves')
+    second = begin(tmp_path/"halves")
     assert second[0].resumed and second[0].step == 2
     steps(*second, 2)
     one, two = whole[0].modules.state_dict(), second[0].modules.state_dict()
@@ -329,52 +329,52 @@ def test_joint_run_tells_resumes_and_publishes(tmp_path):
     lines = []
     tell = lambda line, **kw: lines.append(line)
     first = train.train_joint(tmp_path, minutes=.02, batch=2, report=tell)
-    assert first.step > 0 and lines[0].startswith('joint: starts in') and 'pictures seen' in lines[-1] and 'core-hours' in lines[-1]
+    assert first.step > 0 and lines[0].startswith("joint: starts in") and "pictures seen" in lines[-1] and "core-hours" in lines[-1]
     step, seen = first.step, first.seen
-    moments = load_file(tmp_path/'joint'/'optimiser.safetensors')
-    assert any(float(v) == step for k, v in moments.items() if k.endswith('.step'))
+    moments = load_file(tmp_path/"joint"/"optimiser.safetensors")
+    assert any(float(v) == step for k, v in moments.items() if k.endswith(".step"))
     again = train.train_joint(tmp_path, minutes=.02, batch=2, report=tell)
-    assert again.step > step and any(line.startswith('joint: goes on with') and f'step {step:,}' in line for line in lines)
-    state = json.loads((tmp_path/'joint'/'state.json').read_text())
-    assert state['step'] == again.step and state['core_hours'] > 0 and not list(tmp_path.rglob('*.part'))
-    known = json.loads((model.WEIGHTS/'training.json').read_text())['stages'].get('joint', {})
-    assert sum(state['pictures'].values())-sum(known.get('pictures', {}).values()) == again.seen-known.get('seen', 0)
+    assert again.step > step and any(line.startswith("joint: goes on with") and f"step {step:,}" in line for line in lines)
+    state = json.loads((tmp_path/"joint"/"state.json").read_text())
+    assert state["step"] == again.step and state["core_hours"] > 0 and not list(tmp_path.rglob("*.part"))
+    known = json.loads((model.WEIGHTS/"training.json").read_text())["stages"].get("joint", {})
+    assert sum(state["pictures"].values())-sum(known.get("pictures", {}).values()) == again.seen-known.get("seen", 0)
     assert seen < again.seen
-    train.publish(tmp_path, tmp_path/'weights')
-    assert set(model.check_weights(tmp_path/'weights').values()) == {'ok'}
-    card = json.loads((tmp_path/'weights'/'training.json').read_text())
-    assert card['stages']['joint']['seen'] == again.seen and set(card['stages']['joint']['pictures']) <= {'region', 'window', 'close-up', 'words'}
-    point = card['curve'][-1]
-    assert point['seen'] == again.seen and len(point['inside']['drawing']) == 4 and len(point['words']) == 3 and point['core_hours'] > 0
-    pipe, stages = train.begin(tmp_path/'weights')
-    assert stages['joint']['seen'] == again.seen and pipe.unet.encoder_hid_proj is not None
+    train.publish(tmp_path, tmp_path/"weights")
+    assert set(model.check_weights(tmp_path/"weights").values()) == {"ok"}
+    card = json.loads((tmp_path/"weights"/"training.json").read_text())
+    assert card["stages"]["joint"]["seen"] == again.seen and set(card["stages"]["joint"]["pictures"]) <= {"region", "window", "close-up", "words"}
+    point = card["curve"][-1]
+    assert point["seen"] == again.seen and len(point["inside"]["drawing"]) == 4 and len(point["words"]) == 3 and point["core_hours"] > 0
+    pipe, stages = train.begin(tmp_path/"weights")
+    assert stages["joint"]["seen"] == again.seen and pipe.unet.encoder_hid_proj is not None
 
 @EMBEDDED
 def test_training_goes_on_from_weights_of_another_making(tmp_path, monkeypatch):
     "A folder of `model.save` with an empty card, as a trial leaves it: it opens, counts from nothing, and is published with what is known."
-    monkeypatch.setattr(train, 'clean_error', lambda pipe: dict(words=[0.]*3, reference=[0.]*3))   # measured for real in the test above
-    monkeypatch.setattr(train, 'unseen_error', lambda pipe, split: [0.]*4)
-    monkeypatch.setattr(train, 'psnr', lambda vae: 30.)
+    monkeypatch.setattr(train, "clean_error", lambda pipe: dict(words=[0.]*3, reference=[0.]*3))   # measured for real in the test above
+    monkeypatch.setattr(train, "unseen_error", lambda pipe, split: [0.]*4)
+    monkeypatch.setattr(train, "psnr", lambda vae: 30.)
     pipe = model.load()
-    model.save(pipe, tmp_path/'trial', dict(stages={}, curve=[], note='a trial'))
-    run = train.train_joint(tmp_path/'run', minutes=.001, batch=2, start=tmp_path/'trial', **SILENT)
+    model.save(pipe, tmp_path/"trial", dict(stages={}, curve=[], note="a trial"))
+    run = train.train_joint(tmp_path/"run", minutes=.001, batch=2, start=tmp_path/"trial", **SILENT)
     assert run.step >= 1 and sum(run.pictures.values()) == run.seen
-    known = dict(stages={'joint': dict(step=7, seen=1234, pictures={'words': 1234}, core_hours=1.5, log=[dict(seen=1234, minutes=1., loss=.3)])}, curve=[])
-    train.publish(tmp_path/'nothing', tmp_path/'weights', tmp_path/'trial', known)
-    card = json.loads((tmp_path/'weights'/'training.json').read_text())
-    assert card['stages'] == known['stages'] and card['curve'][0]['seen'] == 1234 and card['curve'][0]['pictures'] == {'words': 1234}
+    known = dict(stages={"joint": dict(step=7, seen=1234, pictures={"words": 1234}, core_hours=1.5, log=[dict(seen=1234, minutes=1., loss=.3)])}, curve=[])
+    train.publish(tmp_path/"nothing", tmp_path/"weights", tmp_path/"trial", known)
+    card = json.loads((tmp_path/"weights"/"training.json").read_text())
+    assert card["stages"] == known["stages"] and card["curve"][0]["seen"] == 1234 and card["curve"][0]["pictures"] == {"words": 1234}
 
 def test_interrupted_run_is_saved(tmp_path):
     "Ctrl-C in the middle of a step: the run says so, keeps the steps before, and goes on later."
     lines, net = [], torch.nn.Linear(2, 2)
-    run = train.Run(tmp_path/'net', dict(net=net), 1e-3)
+    run = train.Run(tmp_path/"net", dict(net=net), 1e-3)
     def body(step):
         if step == 3: raise KeyboardInterrupt
         net(torch.ones(1, 2)).sum().backward()
         return 1., 5
     train.timed(run, 1., body, report=lambda line, **kw: lines.append(line))
-    assert 'interrupted' in lines[-1] and json.loads((tmp_path/'net'/'state.json').read_text())['seen'] == 15
-    assert train.Run(tmp_path/'net', dict(net=net), 1e-3).step == 3
+    assert "interrupted" in lines[-1] and json.loads((tmp_path/"net"/"state.json").read_text())["seen"] == 15
+    assert train.Run(tmp_path/"net", dict(net=net), 1e-3).step == 3
 
 def test_training_says_how_far_it_is(tmp_path):
     "The opening, time left and pictures and loss on the way, and the end; never a silent call."
@@ -382,23 +382,23 @@ def test_training_says_how_far_it_is(tmp_path):
     def body(step):
         net(torch.ones(1, 2)).sum().backward()
         return .25, 4
-    run = train.Run(tmp_path/'net', dict(net=net), 1e-3)
+    run = train.Run(tmp_path/"net", dict(net=net), 1e-3)
     train.timed(run, .06, body, report=lambda line, **kw: lines.append(line))
-    assert lines[0].startswith('net: starts in') and 'saved in' in lines[-1]
-    assert any('s left' in line and 'pictures seen' in line and 'loss 0.25' in line for line in lines[1:-1]), lines
+    assert lines[0].startswith("net: starts in") and "saved in" in lines[-1]
+    assert any("s left" in line and "pictures seen" in line and "loss 0.25" in line for line in lines[1:-1]), lines
 
 def test_mix_of_parts():
     recipe = train.Recipe()
-    assert [train.make_batch(step, 3, recipe).kind for step in range(4)] == ['region', 'words', 'window', 'words']
-    with pytest.raises(ValueError, match="mix='rx'.*letters"): train.make_batch(1, 3, train.Recipe(mix='rx'))
+    assert [train.make_batch(step, 3, recipe).kind for step in range(4)] == ["region", "words", "window", "words"]
+    with pytest.raises(ValueError, match="mix='rx'.*letters"): train.make_batch(1, 3, train.Recipe(mix="rx"))
 
 @EMBEDDED
 def test_an_arm_of_the_ablation(tmp_path):
     "Two arms from one start, equal processor time, three measures each; a second call trains nothing."
-    ablation = pytest.importorskip('anyms.stickers.ablation')
-    arms = {name: ablation.ARMS[name] for name in ('everything', 'nothing of it')}
+    ablation = pytest.importorskip("anyms.stickers.ablation")
+    arms = {name: ablation.ARMS[name] for name in ("everything", "nothing of it")}
     how = dict(core_minutes=.01, arms=arms, batch=2, n=2, steps=2, **SILENT)
-    rows = ablation.ablation(tmp_path/'ablation.csv', **how)
+    rows = ablation.ablation(tmp_path/"ablation.csv", **how)
     assert len(rows) == 6 and set(rows.measure) == set(ablation.MEASURES) and (rows.pictures > 0).all()
-    assert rows[[f'step_{t}' for t in ablation.STEPS]].notna().all().all()
-    assert len(ablation.ablation(tmp_path/'ablation.csv', **how)) == 6
+    assert rows[[f"step_{t}" for t in ablation.STEPS]].notna().all().all()
+    assert len(ablation.ablation(tmp_path/"ablation.csv", **how)) == 6

@@ -16,23 +16,23 @@ from .train import (Recipe, Run, begin, fit_cells, fit_probes, losses, make_batc
                                   new_adapter, parts, taught, teach_tokens, total, unseen_error)
 
 # %% ../../nbs/stickers/06_ablation.ipynb #a006
-SHORT = Recipe(mix='sa')   # windows and close-ups by turns: what a few minutes can teach
+SHORT = Recipe(mix="sa")   # windows and close-ups by turns: what a few minutes can teach
 NONE = dict(first=False, cells=0., share=1, inside=0., attention=0., probes=0., regional=False, copies=False,
-            mix='ra', more=False, decisive=False)
+            mix="ra", more=False, decisive=False)
 ARMS = {                   # name -> (what is changed, seed)
-    'everything':                          ({}, 0),
-    'everything, other pictures':          ({}, 1),
-    'nothing of it':                       (NONE, 0),
-    'reading not taught':                  (dict(attention=0.), 0),
-    'heard everywhere':                    (dict(regional=False), 0),
-    'cells not taught':                    (dict(first=False, cells=0.), 0),
-    'error alike inside and outside':      (dict(inside=0.), 0),
-    'a reference for every picture':       (dict(share=1), 0),
-    'no probes for mask and place':        (dict(probes=0.), 0),
-    'no windows':                          (dict(mix='ra'), 0),
-    'one place for each sticker':          (dict(copies=False), 0),
-    'captions say what is seen':           (dict(more=False), 0),
-    'noise levels all alike':              (dict(decisive=False), 0),
+    "everything":                          ({}, 0),
+    "everything, other pictures":          ({}, 1),
+    "nothing of it":                       (NONE, 0),
+    "reading not taught":                  (dict(attention=0.), 0),
+    "heard everywhere":                    (dict(regional=False), 0),
+    "cells not taught":                    (dict(first=False, cells=0.), 0),
+    "error alike inside and outside":      (dict(inside=0.), 0),
+    "a reference for every picture":       (dict(share=1), 0),
+    "no probes for mask and place":        (dict(probes=0.), 0),
+    "no windows":                          (dict(mix="ra"), 0),
+    "one place for each sticker":          (dict(copies=False), 0),
+    "captions say what is seen":           (dict(more=False), 0),
+    "noise levels all alike":              (dict(decisive=False), 0),
 }
 
 # %% ../../nbs/stickers/06_ablation.ipynb #a009
@@ -85,7 +85,7 @@ def train_arm(
     return run.pictures
 
 # %% ../../nbs/stickers/06_ablation.ipynb #a012
-MEASURES = {'close-up': dict(side=32, sides=(.5, 1)), 'scene': {}, 'scene, heard in its box': dict(boxed=True)}
+MEASURES = {"close-up": dict(side=32, sides=(.5, 1)), "scene": {}, "scene, heard in its box": dict(boxed=True)}
 STEPS = (300, 500, 700, 900)
 
 def measured(
@@ -96,7 +96,7 @@ def measured(
     rows = []
     for name, how in MEASURES.items():
         errors = unseen_error(pipe, n=n, at=STEPS, **how)
-        rows.append(dict(measure=name, **{f'step_{t}': e for t, e in zip(STEPS, errors)}))
+        rows.append(dict(measure=name, **{f"step_{t}": e for t, e in zip(STEPS, errors)}))
     return rows
 
 def ablation(
@@ -111,13 +111,13 @@ def ablation(
 )->pd.DataFrame:            # the rows of the file
     "Train and measure every arm from one start, each for the same processor time."
     file = Path(file)
-    rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=['source', 'arm'])
-    left = {name: arm for name, arm in arms.items() if name not in set(rows.arm[rows.source == 'page'])}
+    rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["source", "arm"])
+    left = {name: arm for name, arm in arms.items() if name not in set(rows.arm[rows.source == "page"])}
     if not left: return rows
     common = Start(start, steps, report)
     for name, (change, seed) in left.items():
-        seen = train_arm(common, SHORT._replace(**change), core_minutes, file.parent/'arm', seed, batch).total()
-        arm = dict(source='page', arm=name, seed=seed, core_minutes=core_minutes, pictures=seen)
+        seen = train_arm(common, SHORT._replace(**change), core_minutes, file.parent/"arm", seed, batch).total()
+        arm = dict(source="page", arm=name, seed=seed, core_minutes=core_minutes, pictures=seen)
         new = [dict(arm, **errors) for errors in measured(common.pipe, n)]
         rows = pd.concat([rows, pd.DataFrame(new)], ignore_index=True) if len(rows) else pd.DataFrame(new)
         rows.to_csv(file, index=False)

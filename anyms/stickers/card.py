@@ -16,42 +16,42 @@ from .world import CORE, DRAWINGS, PLACES, nouns, sprites
 
 # %% ../../nbs/stickers/04_card.ipynb #c005
 MAKERS = {  # set -> (maker, licence, home), as NOTICE has them
-    'fluent-emoji':      ('Microsoft Corporation', 'MIT', 'https://github.com/microsoft/fluentui-emoji'),
-    'fluent-emoji-flat': ('Microsoft Corporation', 'MIT', 'https://github.com/microsoft/fluentui-emoji'),
-    'noto':              ('Google Inc', 'Apache 2.0', 'https://github.com/googlefonts/noto-emoji'),
-    'twemoji':           ('Twitter, Inc and other contributors', 'CC BY 4.0', 'https://github.com/jdecked/twemoji'),
-    'emojione':          ('Emoji One', 'CC BY 4.0', 'https://github.com/EmojiTwo/emojitwo'),
-    'fxemoji':           ('Mozilla', 'Apache 2.0', 'https://github.com/mozilla/fxemoji')}
+    "fluent-emoji":      ("Microsoft Corporation", "MIT", "https://github.com/microsoft/fluentui-emoji"),
+    "fluent-emoji-flat": ("Microsoft Corporation", "MIT", "https://github.com/microsoft/fluentui-emoji"),
+    "noto":              ("Google Inc", "Apache 2.0", "https://github.com/googlefonts/noto-emoji"),
+    "twemoji":           ("Twitter, Inc and other contributors", "CC BY 4.0", "https://github.com/jdecked/twemoji"),
+    "emojione":          ("Emoji One", "CC BY 4.0", "https://github.com/EmojiTwo/emojitwo"),
+    "fxemoji":           ("Mozilla", "Apache 2.0", "https://github.com/mozilla/fxemoji")}
 
 def artwork()->pd.DataFrame:  # a row per set: drawings, how many trained on, held out, and the licence
     "The drawings by set and split; a held-out noun is held out in all its drawings."
-    seen = pd.DataFrame([(s.drawing, s.split) for s in sprites()], columns=['set', 'split'])
-    table = seen.groupby(['set', 'split']).size().unstack(fill_value=0).loc[list(DRAWINGS), ['train', 'drawing', 'noun']]
-    table.columns = ['trained on', 'held-out drawings', 'of held-out nouns']
+    seen = pd.DataFrame([(s.drawing, s.split) for s in sprites()], columns=["set", "split"])
+    table = seen.groupby(["set", "split"]).size().unstack(fill_value=0).loc[list(DRAWINGS), ["train", "drawing", "noun"]]
+    table.columns = ["trained on", "held-out drawings", "of held-out nouns"]
     return table.assign(maker=[MAKERS[s][0] for s in table.index], licence=[MAKERS[s][1] for s in table.index])
 
 # %% ../../nbs/stickers/04_card.ipynb #c012
-STAGE = {'decoder': 'decoder of latents', 'encoder': 'image encoder, lessons on single references', 'joint': 'U-Net, text encoders and adapter, captions and single references'}
+STAGE = {"decoder": "decoder of latents", "encoder": "image encoder, lessons on single references", "joint": "U-Net, text encoders and adapter, captions and single references"}
 
 def stages(
     folder:Path=WEIGHTS,  # weights written by `anyms.stickers.model.save`
 )->pd.DataFrame:          # a row per stage: what was trained, pictures seen, last loss
     "What each stage has seen; the losses of different stages cannot be compared."
-    card = json.loads((Path(folder)/'training.json').read_text())['stages']
-    return pd.DataFrame([(name, what, card[name]['seen'], card[name]['log'][-1]['loss']) for name, what in STAGE.items() if name in card],
-                        columns=['stage', 'trains', 'pictures', 'last loss'])
+    card = json.loads((Path(folder)/"training.json").read_text())["stages"]
+    return pd.DataFrame([(name, what, card[name]["seen"], card[name]["log"][-1]["loss"]) for name, what in STAGE.items() if name in card],
+                        columns=["stage", "trains", "pictures", "last loss"])
 
 def _judged(folder, name):
     "One of the judge's tables beside the weights."
-    file = Path(folder)/f'{name}.csv'
+    file = Path(folder)/f"{name}.csv"
     if not file.exists(): raise FileNotFoundError(f"folder={str(folder)!r} holds no {name}.csv; judge these weights first, as nbs/stickers/07_protocol.ipynb does")
     return pd.read_csv(file)
 
 def _verdict(folder):
     "The judge's rows over all layouts."
-    return _judged(folder, 'evaluation').query("set == 'all'")
+    return _judged(folder, "evaluation").query("set == 'all'")
 
-def _intervals(t): return t.assign(said=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(t.value, t.low, t.high)])
+def _intervals(t): return t.assign(said=[f"{v:.3f} [{l:.3f}, {h:.3f}]" for v, l, h in zip(t.value, t.low, t.high)])
 
 def figures(
     folder:Path=WEIGHTS,  # weights with an evaluation.csv of the protocol
@@ -60,60 +60,60 @@ def figures(
     table = _verdict(folder)
     said = _intervals(table)
     order = dict(columns=list(dict.fromkeys(table.variant)), index=list(dict.fromkeys(table.figure)))
-    wide = said.pivot(index='figure', columns='variant', values='said').reindex(**order)
-    return wide.assign(ceiling=table.groupby('figure').ceiling.first().map('{:.3f}'.format))
+    wide = said.pivot(index="figure", columns="variant", values="said").reindex(**order)
+    return wide.assign(ceiling=table.groupby("figure").ceiling.first().map("{:.3f}".format))
 
 # %% ../../nbs/stickers/04_card.ipynb #c019
 def _joint(folder):
     "What `training.json` says of the joint training."
-    return json.loads((Path(folder)/'training.json').read_text())['stages']['joint']
+    return json.loads((Path(folder)/"training.json").read_text())["stages"]["joint"]
 
 def core_hours(
     joint:dict,   # the joint stage of a training.json
 )->float:
     "Hours of one core, as the training counted them; older logs have minutes of two cores, counted anew in every session."
-    if 'core_hours' in joint: return joint['core_hours']
+    if "core_hours" in joint: return joint["core_hours"]
     total = last = 0
-    for point in joint['log']:
-        total += point['minutes']-(last if point['minutes'] > last else 0)
-        last = point['minutes']
+    for point in joint["log"]:
+        total += point["minutes"]-(last if point["minutes"] > last else 0)
+        last = point["minutes"]
     return 2*total/60
 
 def history(
     folder:Path=WEIGHTS,  # weights with an evaluation.csv, and a history.csv of those before them
 )->pd.DataFrame:          # rows: seen (pictures), core_hours, variant, figure, value, low, high; the present weights last
     "The judge's verdicts on all published weights so far, on the same layouts."
-    joint, file = _joint(folder), Path(folder)/'history.csv'
-    present = _verdict(folder).assign(seen=joint['seen'], core_hours=round(core_hours(joint), 2))
-    columns = ['seen', 'core_hours', 'variant', 'figure', 'value', 'low', 'high']
+    joint, file = _joint(folder), Path(folder)/"history.csv"
+    present = _verdict(folder).assign(seen=joint["seen"], core_hours=round(core_hours(joint), 2))
+    columns = ["seen", "core_hours", "variant", "figure", "value", "low", "high"]
     before = [pd.read_csv(file)] if file.exists() else []
     both = pd.concat([*before, present[columns]])
-    return both.drop_duplicates(['seen', 'variant', 'figure'], keep='last', ignore_index=True)
+    return both.drop_duplicates(["seen", "variant", "figure"], keep="last", ignore_index=True)
 
 def learning_curve(
     folder:Path=WEIGHTS,  # weights with history.csv and trials.csv
 )->pd.DataFrame:          # recipe ('old' or 'new'), layouts ('held-out' or 'tuning'), seen, core_hours, variant, figure, value, low, high
     "Both recipes: what is published, and the trials between."
-    trials = pd.read_csv(Path(folder)/'trials.csv')
-    old = pd.read_csv(Path(folder)/'history.csv').seen.max()
-    published = history(folder).assign(layouts='held-out')
-    published['recipe'] = ['new' if seen > old else 'old' for seen in published.seen]
-    both = pd.concat([published, trials.assign(layouts='tuning', low=float('nan'), high=float('nan'))])
-    columns = ['recipe', 'layouts', 'seen', 'core_hours', 'variant', 'figure', 'value', 'low', 'high']
-    return both[columns].sort_values('seen', kind='stable').reset_index(drop=True)
+    trials = pd.read_csv(Path(folder)/"trials.csv")
+    old = pd.read_csv(Path(folder)/"history.csv").seen.max()
+    published = history(folder).assign(layouts="held-out")
+    published["recipe"] = ["new" if seen > old else "old" for seen in published.seen]
+    both = pd.concat([published, trials.assign(layouts="tuning", low=float("nan"), high=float("nan"))])
+    columns = ["recipe", "layouts", "seen", "core_hours", "variant", "figure", "value", "low", "high"]
+    return both[columns].sort_values("seen", kind="stable").reset_index(drop=True)
 
 # %% ../../nbs/stickers/04_card.ipynb #c026
 def ablation_table(
     folder:Path=WEIGHTS,  # with an ablation.csv, or without
 )->pd.DataFrame:          # a row per arm: its pictures and, for each measure, the mean error over the steps and how much worse than `everything`; empty without the file
     "What each ingredient is worth at equal processor time."
-    file = Path(folder)/'ablation.csv'
+    file = Path(folder)/"ablation.csv"
     if not file.exists(): return pd.DataFrame()
     rows = pd.read_csv(file)
-    steps = [c for c in rows if c.startswith('step_')]
-    mean = rows.assign(error=rows[steps].mean(axis=1)).pivot_table(index=['arm', 'pictures'], columns='measure', values='error', sort=False)
-    whole = mean.xs('everything', level='arm').iloc[0] if 'everything' in mean.index.get_level_values('arm') else float('nan')
-    worse = ((mean/whole-1)*100).round(0).add_suffix(', % worse')
+    steps = [c for c in rows if c.startswith("step_")]
+    mean = rows.assign(error=rows[steps].mean(axis=1)).pivot_table(index=["arm", "pictures"], columns="measure", values="error", sort=False)
+    whole = mean.xs("everything", level="arm").iloc[0] if "everything" in mean.index.get_level_values("arm") else float("nan")
+    worse = ((mean/whole-1)*100).round(0).add_suffix(", % worse")
     return mean.round(4).join(worse).reset_index().rename_axis(columns=None)
 
 # %% ../../nbs/stickers/04_card.ipynb #c031
@@ -158,88 +158,88 @@ LIMITS = """## Limits
 
 # %% ../../nbs/stickers/04_card.ipynb #h8k3
 SAID = {   # what stands above the tables
-    'training': "\n## Training\n\nFrom captions and from single references, never two references at once; v-prediction with zero terminal SNR. "
+    "training": "\n## Training\n\nFrom captions and from single references, never two references at once; v-prediction with zero terminal SNR. "
                 "The reference is heard everywhere, or only where its sticker stands.\n",
-    'errors': "\nHeld-out scenes survive the autoencoder at {psnr} dB PSNR. Error of the predicted clean latents on drawings never trained on, after so many pictures:\n",
-    'ablation': "\nEvery ingredient of the recipe taken away once, for the same processor time; errors inside a sticker never trained on:\n",
-    'figures': "\n## Figures\n\nThe judge's, over {layouts} held-out layouts of two to four subjects, 95% bootstrap intervals; `ceiling` is what the judge says of the true scenes. "
+    "errors": "\nHeld-out scenes survive the autoencoder at {psnr} dB PSNR. Error of the predicted clean latents on drawings never trained on, after so many pictures:\n",
+    "ablation": "\nEvery ingredient of the recipe taken away once, for the same processor time; errors inside a sticker never trained on:\n",
+    "figures": "\n## Figures\n\nThe judge's, over {layouts} held-out layouts of two to four subjects, 95% bootstrap intervals; `ceiling` is what the judge says of the true scenes. "
                "Of {less} less is better: a subject is missing without a detection of its noun at home (half of it inside the box), a picture is incomplete with one missing subject, "
                "a ghost is a detection of a named noun that is not at home, and lost is missing though the judge sees it in the true scene. Missing and ghosts trade against each other.\n",
-    'kinds': "\n{layouts} other layouts, of two to five subjects, crop-and-merge, by what the training had seen of the stickers, each figure `of` what the judge says of the true scenes:\n",
-    'apart': "\nCrop-and-merge minus the others on these layouts, paired:\n",
-    'alone': "\nThe adapter as diffusers uses it: one reference, heard everywhere, no box:\n",
-    'noises': "\nIs it the box or the noise? The same boxes from many noises: `stands` is the share of pictures with something in the box (IoU of at least 0.5), "
+    "kinds": "\n{layouts} other layouts, of two to five subjects, crop-and-merge, by what the training had seen of the stickers, each figure `of` what the judge says of the true scenes:\n",
+    "apart": "\nCrop-and-merge minus the others on these layouts, paired:\n",
+    "alone": "\nThe adapter as diffusers uses it: one reference, heard everywhere, no box:\n",
+    "noises": "\nIs it the box or the noise? The same boxes from many noises: `stands` is the share of pictures with something in the box (IoU of at least 0.5), "
               "then the least and most steady subject:\n",
-    'words': "\nText alone: share of a plain caption's nouns that are seen, by how many it names:\n",
-    'claims': "\nDoes it listen? Share of claims that hold in pictures drawn from text alone: with a caption that names the nouns only, with one that says the claim, and in true scenes:\n"}
+    "words": "\nText alone: share of a plain caption's nouns that are seen, by how many it names:\n",
+    "claims": "\nDoes it listen? Share of claims that hold in pictures drawn from text alone: with a caption that names the nouns only, with one that says the claim, and in true scenes:\n"}
 
 # %% ../../nbs/stickers/04_card.ipynb #c033
 def _markdown(table):
     "A table as Markdown, without another package."
     rows = [[str(v) for v in row] for row in table.itertuples(index=False)]
-    line = lambda cells: '| '+' | '.join(cells)+' |'
-    return '\n'.join([line(map(str, table.columns)), line(['---']*len(table.columns)), *map(line, rows)])
+    line = lambda cells: "| "+" | ".join(cells)+" |"
+    return "\n".join([line(map(str, table.columns)), line(["---"]*len(table.columns)), *map(line, rows)])
 
 def _curve(points):
     "`clean_error` at each publication, a row per number of pictures."
-    rows = [(p['seen'], *p['words'], *p['reference']) for p in points]
-    return pd.DataFrame(rows, columns=['pictures', *(f'{kind}, step {t}' for kind in ('words', 'reference') for t in (300, 500, 700))])
+    rows = [(p["seen"], *p["words"], *p["reference"]) for p in points]
+    return pd.DataFrame(rows, columns=["pictures", *(f"{kind}, step {t}" for kind in ("words", "reference") for t in (300, 500, 700))])
 
 def _strangers(folder):
     "Crop-and-merge by what the model has seen of the stickers, two to five subjects: the value, its interval, and the judge's ceiling."
-    t = _judged(folder, 'kinds').query("set == 'all' and variant == 'crop_merge' and subjects == 0")
-    t = _intervals(t).assign(said=lambda t: t.said+[f' of {c:.3f}' for c in t.ceiling])
-    return t.pivot(index='figure', columns='seen', values='said').reindex(index=list(dict.fromkeys(t.figure)), columns=list(dict.fromkeys(t.seen))).reset_index()
+    t = _judged(folder, "kinds").query("set == 'all' and variant == 'crop_merge' and subjects == 0")
+    t = _intervals(t).assign(said=lambda t: t.said+[f" of {c:.3f}" for c in t.ceiling])
+    return t.pivot(index="figure", columns="seen", values="said").reindex(index=list(dict.fromkeys(t.figure)), columns=list(dict.fromkeys(t.seen))).reset_index()
 
 def _apart(folder):
     "Crop-and-merge minus the others over the same layouts: what keeping apart is worth, by what the model has seen."
-    t = _judged(folder, 'kinds').query("set == 'difference' and seen == 'all' and figure in ('mIoU', 'AP50', 'identity', 'text')")
-    t = _intervals(t[~t.variant.str.contains(',')])
-    return t.pivot(index='variant', columns='figure', values='said').reindex(list(dict.fromkeys(t.variant))).reset_index()
+    t = _judged(folder, "kinds").query("set == 'difference' and seen == 'all' and figure in ('mIoU', 'AP50', 'identity', 'text')")
+    t = _intervals(t[~t.variant.str.contains(",")])
+    return t.pivot(index="variant", columns="figure", values="said").reindex(list(dict.fromkeys(t.variant))).reset_index()
 
 def _alone(folder):
     "One reference, heard everywhere, no box."
-    t = _intervals(_judged(folder, 'alone')).assign(said=lambda t: t.said+[f' of {c:.3f}' for c in t.ceiling])
-    return t.pivot(index='seen', columns='figure', values='said').reindex(list(dict.fromkeys(t.seen))).reset_index()
+    t = _intervals(_judged(folder, "alone")).assign(said=lambda t: t.said+[f" of {c:.3f}" for c in t.ceiling])
+    return t.pivot(index="seen", columns="figure", values="said").reindex(list(dict.fromkeys(t.seen))).reset_index()
 
 def _steady(folder):
     "How often something stands in a box, over many noises."
-    t = _judged(folder, 'noises').groupby('variant', sort=False)
+    t = _judged(folder, "noises").groupby("variant", sort=False)
     return pd.DataFrame(dict(subjects=t.size(), noises=t.noises.max(), stands=t.stands.mean().round(3), least=t.stands.min().round(2), most=t.stands.max().round(2))).reset_index()
 
 def _named(folder):
     "Share of a plain caption's nouns that are seen, by how many it names."
-    t = _judged(folder, 'words')
-    return t.assign(value=t.value.round(2)).pivot(index='stickers', columns='said', values='value').reset_index()
+    t = _judged(folder, "words")
+    return t.assign(value=t.value.round(2)).pivot(index="stickers", columns="said", values="value").reset_index()
 
 def _heard(folder):
     "Claims kept: plain caption, caption that says them, true scene."
-    t = _judged(folder, 'language').query("of == 'all'")
-    wide = t.pivot(index='kind', columns='said', values='value').round(2)[['plain', 'told', 'true scene']]
-    return wide.assign(claims=t.query("said == 'told'").set_index('kind').claims).reset_index()
+    t = _judged(folder, "language").query("of == 'all'")
+    wide = t.pivot(index="kind", columns="said", values="value").round(2)[["plain", "told", "true scene"]]
+    return wide.assign(claims=t.query("said == 'told'").set_index("kind").claims).reset_index()
 
 # %% ../../nbs/stickers/04_card.ipynb #c034
 def _size(folder):
     "Pixels of a side, and megabytes of the weights without the judge's."
-    config = lambda part: json.loads((folder/'base'/part/'config.json').read_text())
-    stages = config('vae').get('decoder_block_out_channels') or config('vae')['block_out_channels']
-    files = [f for f in folder.rglob('*.safetensors') if f.name != 'judge.safetensors']
-    return config('unet')['sample_size']*2**(len(stages)-1), sum(f.stat().st_size for f in files)/1e6
+    config = lambda part: json.loads((folder/"base"/part/"config.json").read_text())
+    stages = config("vae").get("decoder_block_out_channels") or config("vae")["block_out_channels"]
+    files = [f for f in folder.rglob("*.safetensors") if f.name != "judge.safetensors"]
+    return config("unet")["sample_size"]*2**(len(stages)-1), sum(f.stat().st_size for f in files)/1e6
 
 def _training(folder):
     "What was trained, for how long, and what came of it in errors."
-    known, ablation = json.loads((folder/'training.json').read_text()), ablation_table(folder)
-    parts = [SAID['training'], _markdown(stages(folder)), SAID['errors'].format(psnr=known['psnr_db']), _markdown(_curve(known['curve']))]
-    return parts+([SAID['ablation'], _markdown(ablation)] if len(ablation) else [])
+    known, ablation = json.loads((folder/"training.json").read_text()), ablation_table(folder)
+    parts = [SAID["training"], _markdown(stages(folder)), SAID["errors"].format(psnr=known["psnr_db"]), _markdown(_curve(known["curve"]))]
+    return parts+([SAID["ablation"], _markdown(ablation)] if len(ablation) else [])
 
 def _figures(folder):
     "What the judge says, in tables."
     many = lambda name: int(_judged(folder, name).layouts.max())
-    less = ', '.join(f'`{f}`' for f in LESS)
-    return [SAID['figures'].format(layouts=many('evaluation'), less=less), _markdown(figures(folder).reset_index()),
-        SAID['kinds'].format(layouts=many('kinds')), _markdown(_strangers(folder)), SAID['apart'], _markdown(_apart(folder)),
-        SAID['alone'], _markdown(_alone(folder)), SAID['noises'], _markdown(_steady(folder)),
-        SAID['words'], _markdown(_named(folder)), SAID['claims'], _markdown(_heard(folder)), '']
+    less = ", ".join(f"`{f}`" for f in LESS)
+    return [SAID["figures"].format(layouts=many("evaluation"), less=less), _markdown(figures(folder).reset_index()),
+        SAID["kinds"].format(layouts=many("kinds")), _markdown(_strangers(folder)), SAID["apart"], _markdown(_apart(folder)),
+        SAID["alone"], _markdown(_alone(folder)), SAID["noises"], _markdown(_steady(folder)),
+        SAID["words"], _markdown(_named(folder)), SAID["claims"], _markdown(_heard(folder)), ""]
 
 def model_card(
     folder:Path=WEIGHTS,  # weights with training.json and the tables of the protocol
@@ -247,10 +247,10 @@ def model_card(
     "The card of the weights in `folder`, from nothing but the files there and the atlas."
     folder = Path(folder)
     pixels, megabytes = _size(folder)
-    control = int(pd.read_csv(folder/'history.csv').seen.max()) if (folder/'history.csv').exists() else 'earlier'
-    _judged(folder, 'control'), _judged(folder, 'evaluation')   # a sentence if they are not there
-    sets = artwork().assign(maker=[f'[{maker}]({home})' for maker, _, home in MAKERS.values()]).reset_index()   # both in the order of DRAWINGS, a test says
-    return '\n'.join([HEAD.format(pixels=pixels, megabytes=megabytes, control=control, blending=_markdown(blending(folder))),
-        f'## Data\n\n{len(sprites())} drawings of {len(nouns())} nouns; `trained on` is all that the model saw. The artwork belongs to its makers (NOTICE has the details).\n',
+    control = int(pd.read_csv(folder/"history.csv").seen.max()) if (folder/"history.csv").exists() else "earlier"
+    _judged(folder, "control"), _judged(folder, "evaluation")   # a sentence if they are not there
+    sets = artwork().assign(maker=[f"[{maker}]({home})" for maker, _, home in MAKERS.values()]).reset_index()   # both in the order of DRAWINGS, a test says
+    return "\n".join([HEAD.format(pixels=pixels, megabytes=megabytes, control=control, blending=_markdown(blending(folder))),
+        f"## Data\n\n{len(sprites())} drawings of {len(nouns())} nouns; `trained on` is all that the model saw. The artwork belongs to its makers (NOTICE has the details).\n",
         _markdown(sets), *_training(folder), *_figures(folder),
-        LIMITS.format(core=CORE, words=', '.join(nouns()[:CORE]), places=4, phrases=', '.join(p.phrase for p in PLACES[:4]), pixels=pixels)])
+        LIMITS.format(core=CORE, words=", ".join(nouns()[:CORE]), places=4, phrases=", ".join(p.phrase for p in PLACES[:4]), pixels=pixels)])

@@ -30,7 +30,7 @@ def held_out_scenes(
     n:int=48,
 )->tuple:  # (Scenes, pictures in 0..1 [n 3 h w], where stickers are [n 1 h w], 0 or 1)
     "Scenes with drawings and nouns that no training sees."
-    what = scenes(n, seed=77, stickers=(1, 3), words=len(nouns()), splits=('drawing', 'noun'))
+    what = scenes(n, seed=77, stickers=(1, 3), words=len(nouns()), splits=("drawing", "noun"))
     size = (PIXELS, PIXELS)
     return what, paint(what, size), (sticker_alpha(what, size) > .5).float()
 
@@ -109,7 +109,7 @@ def decoder_loss(
 def train_decoder(
     out:Path,             # run folder
     minutes:float,        # time box
-    device:str='cpu',     # the net is small: it trains on the CPU wherever it is
+    device:str="cpu",     # the net is small: it trains on the CPU wherever it is
     batch:int=8,          # windows of a step
     lr:float=1e-3,
     start:Path=WEIGHTS,   # see `begin`
@@ -119,7 +119,7 @@ def train_decoder(
     pipe, before = begin(start)
     pipe.unet.requires_grad_(False)
     decoder = pipe.vae.decoder.to(memory_format=torch.channels_last)
-    run = Run(Path(out)/'decoder', {'decoder': decoder}, lr, muon=lr, before=before.get('decoder'))
+    run = Run(Path(out)/"decoder", {"decoder": decoder}, lr, muon=lr, before=before.get("decoder"))
     def body(step):
         rng = torch.Generator().manual_seed(700_000_000+step)
         what = scenes(batch, seed=700_000_000+step, stickers=(1, 4), words=len(nouns()), hue=.3, sides=(.25, .8))
@@ -134,4 +134,4 @@ def train_decoder(
     return timed(run, minutes, body, **kw)
 
 # What `anyms train decoder` calls.
-STAGES = {'decoder': train_decoder}
+STAGES = {"decoder": train_decoder}

@@ -26,7 +26,7 @@ from .train import Run, timed
 from .world import CORE, PLACES, SIZES, Scenes, backdrop, caption, cell_size, noun_of, nouns, paint, references, scenes, sprites
 
 # %% ../../nbs/stickers/03_judge.ipynb #c004
-WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
+WEIGHTS = Path(__file__).parent/"weights" if "__file__" in globals() else Path("../../anyms/stickers/weights")
 STRIDE = 4      # pixels per cell of the detector's grid
 SHORT = 64      # pictures are brought to this short side first, in pixels
 CROP = 32       # side of the embedder's crops, in pixels
@@ -35,17 +35,17 @@ GALLERY = 50    # pictures among which the right one must be found
 # %% ../../nbs/stickers/03_judge.ipynb #h8b1
 def blending(
     folder:Path=WEIGHTS,                    # with control.csv and evaluation.csv
-    figures:tuple=('mIoU', 'identity', 'text'),
+    figures:tuple=("mIoU", "identity", "text"),
 )->pd.DataFrame:                            # weights, minus (which variant), layouts, and every figure as 'difference [low, high]'
     "Crop-and-merge minus each variant that mixes subjects, paired, for the control and for the weights in `folder`."
     rows = []
-    for weights, name in (('control: never heard a region', 'control'), ('these weights', 'evaluation')):
-        table = pd.read_csv(Path(folder)/f'{name}.csv')
-        for other in ('full', 'full / n', 'joint'):
-            pair = table[(table.set == 'difference') & (table.variant == f'crop_merge - {other}')].set_index('figure')
-            said = {f: f'{r.value:+.2f} [{r.low:+.2f}, {r.high:+.2f}]' for f, r in pair.iterrows() if f in figures}
+    for weights, name in (("control: never heard a region", "control"), ("these weights", "evaluation")):
+        table = pd.read_csv(Path(folder)/f"{name}.csv")
+        for other in ("full", "full / n", "joint"):
+            pair = table[(table.set == "difference") & (table.variant == f"crop_merge - {other}")].set_index("figure")
+            said = {f: f"{r.value:+.2f} [{r.low:+.2f}, {r.high:+.2f}]" for f, r in pair.iterrows() if f in figures}
             layouts = int(pair.layouts.max()) if len(pair) else 0
-            rows.append(dict(weights=weights, minus=other, layouts=layouts) | {f: said.get(f, 'not measured') for f in figures})
+            rows.append(dict(weights=weights, minus=other, layouts=layouts) | {f: said.get(f, "not measured") for f in figures})
     return pd.DataFrame(rows)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c007
@@ -88,10 +88,10 @@ class Detector(nn.Module):
 # %% ../../nbs/stickers/03_judge.ipynb #c010
 def cells(
     grid:tuple,    # (gh, gw)
-    device='cpu',
+    device="cpu",
 )->Tensor:         # centres (x, y) in cells [gh gw 2]
     "Where the cells of a grid lie."
-    y, x = torch.meshgrid(*(torch.arange(g, device=device)+.5 for g in grid), indexing='ij')
+    y, x = torch.meshgrid(*(torch.arange(g, device=device)+.5 for g in grid), indexing="ij")
     return torch.stack([x, y], -1)
 
 def targets(
@@ -150,7 +150,7 @@ def detector_loss(
     k = owner[b, y, x_]; weight = bump[b, y, x_]; total = weight.sum().clamp(min=1)
     at = cells(grid, x.device)[y, x_]; e = edges[b, y, x_]
     frame = (1-giou(torch.cat([at-e[:, :2], at+e[:, 2:]], 1), box[b, k]))*weight
-    noun = F.cross_entropy(detector.noun(features[b, y, x_]), noun_of(x.device)[what.sprite.to(x.device)[b, k]], reduction='none')*weight
+    noun = F.cross_entropy(detector.noun(features[b, y, x_]), noun_of(x.device)[what.sprite.to(x.device)[b, k]], reduction="none")*weight
     return focal+2*frame.sum()/total+noun.sum()/total+.3*F.cross_entropy(place, what.place.to(x.device))
 
 # %% ../../nbs/stickers/03_judge.ipynb #c017
@@ -164,7 +164,7 @@ class Detections:
     def __len__(self): return len(self.score)
     def __repr__(self):
         p, i = self.noun.max(1) if len(self) else ((), ())
-        return f"{PLACES[int(self.place.argmax())].name}: " + ', '.join(f'{nouns()[int(j)]} {float(s*q):.2f}' for s, q, j in zip(self.score, p, i))
+        return f"{PLACES[int(self.place.argmax())].name}: " + ", ".join(f"{nouns()[int(j)]} {float(s*q):.2f}" for s, q, j in zip(self.score, p, i))
 
 @torch.no_grad()
 def detect(
@@ -224,9 +224,9 @@ def crops(
     low, high = box[:, :2]*pixels, box[:, 2:]*pixels
     half = ((high-low).amax(1, keepdim=True)*margin/2).clamp(min=1)
     step = ((torch.arange(size, device=x.device)+.5)/size*2-1)
-    offset = torch.stack(torch.meshgrid(step, step, indexing='xy'), -1)                            # size size 2
+    offset = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1)                            # size size 2
     at = ((low+high)/2)[:, None, None]+half[:, None, None]*offset
-    return F.grid_sample(x[which], at/pixels*2-1, padding_mode='border', align_corners=False)
+    return F.grid_sample(x[which], at/pixels*2-1, padding_mode="border", align_corners=False)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c024
 def identity_batch(
@@ -238,17 +238,17 @@ def identity_batch(
     "Scenes that hold every drawing of some nouns."
     rng = torch.Generator().manual_seed(seed)
     noun = torch.randperm(words, generator=rng)[:groups]
-    pick = torch.isin(noun_of('cpu'), noun).nonzero()[:, 0]
+    pick = torch.isin(noun_of("cpu"), noun).nonzero()[:, 0]
     pick = pick[torch.randperm(len(pick), generator=rng)][:len(pick)//per*per].reshape(-1, per)
     shared, own = torch.rand(words, generator=rng), torch.rand(pick.shape, generator=rng)
-    hue = torch.where(torch.rand(words, generator=rng) < .5, shared, 0)[noun_of('cpu')[pick]]
+    hue = torch.where(torch.rand(words, generator=rng) < .5, shared, 0)[noun_of("cpu")[pick]]
     hue = torch.where(torch.rand(pick.shape, generator=rng) < .15, own, hue)
-    what = scenes(len(pick), seed=seed, stickers=(per, per), words=len(nouns()), splits=('train', 'drawing', 'noun'))
+    what = scenes(len(pick), seed=seed, stickers=(per, per), words=len(nouns()), splits=("train", "drawing", "noun"))
     return Scenes(pick, _refit(what.box, pick), hue, what.place, what.u)
 
 def _refit(box, pick):
     "Boxes with the aspect of other sprites: centre and longest side stay, moved inside the picture [b s 4]."
-    cell = cell_size('cpu')[pick]
+    cell = cell_size("cpu")[pick]
     extent = cell/cell.amax(-1, keepdim=True)*(box[..., 2:]-box[..., :2]).amax(-1, keepdim=True)
     low = torch.minimum(((box[..., :2]+box[..., 2:]-extent)/2).clamp(min=0), 1-extent)
     return torch.cat([low, low+extent], -1)
@@ -286,7 +286,7 @@ def worn(
     b, _, h, w = x.shape
     random = lambda *shape: torch.rand(*shape, generator=rng)
     small = .4+.5*float(random(1))
-    soft = F.interpolate(F.interpolate(x, (max(4, round(h*small)), max(4, round(w*small))), mode='bilinear', antialias=True), (h, w), mode='bicubic')
+    soft = F.interpolate(F.interpolate(x, (max(4, round(h*small)), max(4, round(w*small))), mode="bilinear", antialias=True), (h, w), mode="bicubic")
     soft = soft+.06*random(b, 1, 1, 1)*torch.randn(x.shape, generator=rng)
     soft = (soft-.5)*(.8+.4*random(b, 1, 1, 1))+.5+.12*(random(b, 3, 1, 1)-.5)
     return torch.where(random(b, 1, 1, 1) < share, soft, x).clamp(0, 1)
@@ -303,10 +303,10 @@ def train_detector(
 ):                    # the finished `Run`
     "Scenes of 0 to 5 stickers, all drawings of all nouns; half of them of the core."
     detector = Detector().to(memory_format=torch.channels_last)
-    run = Run(Path(out)/'detector', {'detector': detector}, lr)
+    run = Run(Path(out)/"detector", {"detector": detector}, lr)
     def body(step):
         rng = torch.Generator().manual_seed(500_000_000+step); size = SHAPES[step%len(SHAPES)]
-        what = scenes(batch, seed=500_000_000+step, stickers=(0, 5), words=CORE if step%2 else len(nouns()), splits=('train', 'drawing', 'noun'),
+        what = scenes(batch, seed=500_000_000+step, stickers=(0, 5), words=CORE if step%2 else len(nouns()), splits=("train", "drawing", "noun"),
                       hue=.25, size=size)
         loss = detector_loss(detector, worn(paint(what, size), rng).contiguous(memory_format=torch.channels_last), what)
         loss.backward()
@@ -323,7 +323,7 @@ def train_embedder(
 ):                    # the finished `Run`
     "Crops of scenes against reference pictures."
     embedder = Embedder().to(memory_format=torch.channels_last)
-    run = Run(Path(out)/'embedder', {'embedder': embedder}, lr)
+    run = Run(Path(out)/"embedder", {"embedder": embedder}, lr)
     def body(step):
         rng = torch.Generator().manual_seed(600_000_000+step)
         what = identity_batch(600_000_000+step, groups, CORE if step%3 == 0 else len(nouns()))
@@ -334,10 +334,10 @@ def train_embedder(
 
 # %% ../../nbs/stickers/03_judge.ipynb #c032
 # What `anyms train detector` and `anyms train embedder` call. The nets are small: they train on the CPU wherever they are.
-STAGES = {'detector': lambda out, minutes, device: train_detector(out, minutes), 'embedder': lambda out, minutes, device: train_embedder(out, minutes)}
+STAGES = {"detector": lambda out, minutes, device: train_detector(out, minutes), "embedder": lambda out, minutes, device: train_embedder(out, minutes)}
 
 # %% ../../nbs/stickers/03_judge.ipynb #c035
-PARTS = ('train', 'drawing', 'noun')   # of the world; see `world.split_of`
+PARTS = ("train", "drawing", "noun")   # of the world; see `world.split_of`
 
 def worst_cover(
     box:Tensor,    # [n s 4]
@@ -352,7 +352,7 @@ def held_out_layouts(
     subjects:tuple=(2, 4),       # least and most, 1..5; all counts in turn
     overlapping=None,            # True, False, or None: both in turn
     seed:int=0,
-    splits:tuple=('train', 'drawing'),  # parts of the world that the stickers come from
+    splits:tuple=("train", "drawing"),  # parts of the world that the stickers come from
     words:int=CORE,              # the first so many nouns
     places:int=4,                # the first so many places
     hue:float=0.,                # share of stickers with turned colours
@@ -380,18 +380,18 @@ def _truth(what, i, overlapping):
     "One scene as a plain dict."
     one = dict(prompt=caption(what, i), boxes=[[round(v, 5) for v in b] for b in what.box[i].tolist()], sprites=what.sprite[i].tolist(), nouns=what.nouns(i),
                place=PLACES[int(what.place[i])].name, hue=[round(v, 5) for v in what.hue[i].tolist()], u=[round(v, 5) for v in what.u[i].tolist()], overlapping=overlapping)
-    return one | dict(id=f'L{zlib.crc32(json.dumps(one).encode()):08x}')
+    return one | dict(id=f"L{zlib.crc32(json.dumps(one).encode()):08x}")
 
 # %% ../../nbs/stickers/03_judge.ipynb #c038
 def scenes_of(
     truth:list,   # from `held_out_layouts` [n]
 )->Scenes:
     "The scenes that layouts describe, ready for `paint`."
-    s = max(len(t['sprites']) for t in truth)
+    s = max(len(t["sprites"]) for t in truth)
     full = lambda rows, empty: torch.tensor([[*r, *[empty]*(s-len(r))] for r in rows])
     place = {p.name: i for i, p in enumerate(PLACES)}
-    return Scenes(full([t['sprites'] for t in truth], -1), full([t['boxes'] for t in truth], [0., 0., 1., 1.]).float(), full([t['hue'] for t in truth], 0.).float(),
-                  torch.tensor([place[t['place']] for t in truth]), torch.tensor([t['u'] for t in truth]))
+    return Scenes(full([t["sprites"] for t in truth], -1), full([t["boxes"] for t in truth], [0., 0., 1., 1.]).float(), full([t["hue"] for t in truth], 0.).float(),
+                  torch.tensor([place[t["place"]] for t in truth]), torch.tensor([t["u"] for t in truth]))
 
 def as_layout(
     one:dict,      # one of `held_out_layouts`
@@ -399,9 +399,9 @@ def as_layout(
 ):                 # `anyms.Layout`
     "A truth as the layout that `generate` takes: reference pictures on white; later subjects lie on top, as in the true scene."
     from anyms.layout import Layout, Subject
-    pictures = references(torch.tensor(one['sprites']), torch.tensor(one['hue']), size)
+    pictures = references(torch.tensor(one["sprites"]), torch.tensor(one["hue"]), size)
     image = lambda p: Image.fromarray((p.permute(1, 2, 0)*255).round().byte().numpy())
-    return Layout([Subject(name, image=image(p), box=tuple(box), priority=i) for i, (name, p, box) in enumerate(zip(one['nouns'], pictures, one['boxes']))])
+    return Layout([Subject(name, image=image(p), box=tuple(box), priority=i) for i, (name, p, box) in enumerate(zip(one["nouns"], pictures, one["boxes"]))])
 
 # %% ../../nbs/stickers/03_judge.ipynb #c044
 FOUND = .15   # a noun is seen where score x probability reaches this
@@ -427,7 +427,7 @@ def gallery(
     size:int=GALLERY,
 )->Tensor:        # places in `sprites()`, the right one first [size]
     "The right drawing, all other drawings of its noun, and random ones of other nouns."
-    right, noun = one['sprites'][j], noun_of('cpu')
+    right, noun = one["sprites"][j], noun_of("cpu")
     same, other = (noun == noun[right]).nonzero()[:, 0], (noun != noun[right]).nonzero()[:, 0]
     rng = torch.Generator().manual_seed(zlib.crc32(f"{one['id']} {j}".encode()))
     return torch.cat([torch.tensor([right]), same[same != right], other[torch.randperm(len(other), generator=rng)]])[:size]
@@ -438,14 +438,14 @@ def fit(
     short:int=SHORT,
 )->Tensor:         # [3 h w] in 0..1, sides multiples of 4
     "A picture as the judge looks at it: short side 64 pixels."
-    if isinstance(image, Image.Image): image = np.asarray(image.convert('RGB'))
+    if isinstance(image, Image.Image): image = np.asarray(image.convert("RGB"))
     if isinstance(image, np.ndarray): image = torch.from_numpy(image.copy()).permute(2, 0, 1)/255
     if not (isinstance(image, Tensor) and image.ndim == 3 and len(image) == 3):
         raise TypeError(f"images: a picture is PIL, an array [h w 3] or a tensor [3 h w], not {type(image).__name__} of shape {tuple(getattr(image, 'shape', ()))}")
     if not (image.isfinite().all() and image.min() >= -.01 and image.max() <= 1.01): raise ValueError("images: values must lie in 0..1; scale them first, (x + 1)/2 for -1..1")
     h, w = image.shape[1:]
     size = tuple(max(STRIDE, round(v*short/min(h, w)/STRIDE)*STRIDE) for v in (h, w))
-    return image.float() if size == (h, w) else F.interpolate(image[None].float(), size, mode='bilinear', antialias=True)[0].clamp(0, 1)
+    return image.float() if size == (h, w) else F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 # %% ../../nbs/stickers/03_judge.ipynb #h8m2
 def share_inside(
@@ -463,10 +463,10 @@ def astray(
 )->tuple:              # (is it missing? [s], has it a ghost? [s]), bool
     "Which subjects are missing from their box, and which are seen away from it."
     probability, noun = found.noun.max(1)
-    wanted = torch.tensor([nouns().index(n) for n in one['nouns']])
+    wanted = torch.tensor([nouns().index(n) for n in one["nouns"]])
     sure = found.score*probability >= FOUND
     named = (noun[:, None] == wanted) & sure[:, None]
-    home = share_inside(found.box, torch.tensor(one['boxes'])) >= .5
+    home = share_inside(found.box, torch.tensor(one["boxes"])) >= .5
     return ~(named & home).any(0), (named & ~home).any(0)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c046
@@ -517,15 +517,15 @@ class Judge:
 
     def _subjects(self, image, d, t):
         "One row per subject of one picture."
-        box = torch.tensor(t['boxes']); iou = pairwise_iou(d.box, box); matched = best_pairs(iou)
-        right = PLACES[int(d.place.argmax())].name == t['place']
-        score, k = _seen(d, t['nouns']); found = score >= FOUND
+        box = torch.tensor(t["boxes"]); iou = pairwise_iou(d.box, box); matched = best_pairs(iou)
+        right = PLACES[int(d.place.argmax())].name == t["place"]
+        score, k = _seen(d, t["nouns"]); found = score >= FOUND
         missing, ghost = astray(d, t)
         at_box, at_found = self.look(image, torch.cat([box, torch.cat([d.box, box])[torch.where(found, k, len(d))]])).chunk(2)
-        for j, noun in enumerate(t['nouns']):
-            known, s, f = self.embed(gallery(t, j), t['hue'][j]), sprites()[t['sprites'][j]], bool(found[j])
+        for j, noun in enumerate(t["nouns"]):
+            known, s, f = self.embed(gallery(t, j), t["hue"][j]), sprites()[t["sprites"][j]], bool(found[j])
             nearest = lambda v: float((known@v).argmax() == 0)   # the right one is the first of its gallery
-            yield dict(kind='subject', layout=t['id'], subjects=len(t['nouns']), overlapping=t['overlapping'], subject=j, noun=noun, drawing=s.drawing, split=s.split,
+            yield dict(kind="subject", layout=t["id"], subjects=len(t["nouns"]), overlapping=t["overlapping"], subject=j, noun=noun, drawing=s.drawing, split=s.split,
                 score=float(score[j]), iou=float(iou[k[j], j]) if f else 0., iou_any=matched[j], text=float(f), scene=float(right),
                 identity=nearest(at_box[j]), identity_anywhere=nearest(at_found[j]) if f else 0., stands=float(matched[j] >= .5),
                 missing=float(missing[j]), incomplete=float(missing.any()), ghost=float(ghost.any()))
@@ -534,7 +534,7 @@ class Judge:
         result,   # `anyms.Result`: a picture and its layout
     )->dict:      # mIoU_any, likeness; mIoU and text where every name is a noun of the world
         "One picture in numbers, for `runs.table(judge=judge.numbers)`."
-        image, names = fit(result.image), [n.rstrip('0123456789 ') for n in result.layout.names]
+        image, names = fit(result.image), [n.rstrip("0123456789 ") for n in result.layout.names]
         box = torch.tensor([list(b) for b in result.layout.boxes]); d, = self.detect([image]); iou = pairwise_iou(d.box, box)
         whole = torch.tensor([[0., 0, 1, 1]])
         own = torch.cat([self.look(fit(p), whole) for p in result.layout.images])
@@ -552,18 +552,18 @@ def _seen(d, names):
 
 def _detections(d, t):
     "One row per detection of one picture: its noun, and whether it hits (IoU >= 0.5) the subject of that noun, or any subject."
-    iou = pairwise_iou(d.box, torch.tensor(t['boxes'])); p, noun = d.noun.max(1)
-    score = d.score*p; claimed, free = set(), list(range(len(t['nouns'])))
+    iou = pairwise_iou(d.box, torch.tensor(t["boxes"])); p, noun = d.noun.max(1)
+    score = d.score*p; claimed, free = set(), list(range(len(t["nouns"])))
     hit = {}
     for k in score.argsort(descending=True).tolist():   # the surest of a noun first
         name = nouns()[int(noun[k])]
-        hit[k] = name in t['nouns'] and name not in claimed and float(iou[k, t['nouns'].index(name)]) >= .5
+        hit[k] = name in t["nouns"] and name not in claimed and float(iou[k, t["nouns"].index(name)]) >= .5
         if hit[k]: claimed.add(name)
     for k in range(len(d)):                             # strongest first
         j = max(free, key=lambda j: float(iou[k, j]), default=None)
         any_ = j is not None and float(iou[k, j]) >= .5
         if any_: free.remove(j)
-        yield dict(kind='detection', layout=t['id'], subjects=len(t['nouns']), overlapping=t['overlapping'], noun=nouns()[int(noun[k])],
+        yield dict(kind="detection", layout=t["id"], subjects=len(t["nouns"]), overlapping=t["overlapping"], noun=nouns()[int(noun[k])],
                    score=float(score[k]), strength=float(d.score[k]), hit=float(hit[k]), hit_any=float(any_))
 
 # %% ../../nbs/stickers/03_judge.ipynb #c049
@@ -574,31 +574,31 @@ def save_judge(
 )->None:
     "Write the averaged weights as fp16, with a card and a checksum."
     state, logs = {}, {}
-    for part in ('detector', 'embedder'):
-        state |= {k: v.half() if v.is_floating_point() else v for k, v in load_file(Path(out)/part/'average.safetensors').items()}
-        logs[part] = json.loads((Path(out)/part/'state.json').read_text())
+    for part in ("detector", "embedder"):
+        state |= {k: v.half() if v.is_floating_point() else v for k, v in load_file(Path(out)/part/"average.safetensors").items()}
+        logs[part] = json.loads((Path(out)/part/"state.json").read_text())
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in state.items()}, folder/'judge.safetensors')
-    digest = hashlib.sha256((folder/'judge.safetensors').read_bytes()).hexdigest()
+    save_file({k: v.contiguous() for k, v in state.items()}, folder/"judge.safetensors")
+    digest = hashlib.sha256((folder/"judge.safetensors").read_bytes()).hexdigest()
     card = dict(sha256=digest, nouns=len(nouns()), sprites=len(sprites()), training=logs, **(note or {}))
-    (folder/'judge.json').write_text(json.dumps(card, indent=1))
-    sums = folder/'checksums.json'   # the model's own list of files, if it stands in the same folder
-    if sums.exists(): sums.write_text(json.dumps(json.loads(sums.read_text()) | {'judge.safetensors': digest}, indent=1))
+    (folder/"judge.json").write_text(json.dumps(card, indent=1))
+    sums = folder/"checksums.json"   # the model's own list of files, if it stands in the same folder
+    if sums.exists(): sums.write_text(json.dumps(json.loads(sums.read_text()) | {"judge.safetensors": digest}, indent=1))
 
 def load_judge(
     folder:Path=WEIGHTS,  # with judge.safetensors and judge.json
 )->Judge:
     "The embedded judge."
-    file, card = Path(folder)/'judge.safetensors', Path(folder)/'judge.json'
+    file, card = Path(folder)/"judge.safetensors", Path(folder)/"judge.json"
     for f in (file, card):
         if not f.exists(): raise FileNotFoundError(f"folder={str(folder)!r} has no {f.name}: the judge's weights are missing; reinstall anyms or run `train_detector`, `train_embedder` and `save_judge`")
     card = json.loads(card.read_text())
-    if hashlib.sha256(file.read_bytes()).hexdigest() != card['sha256']: raise OSError(f"folder={str(folder)!r}: judge.safetensors is damaged (its checksum differs from judge.json); reinstall anyms")
-    if (card['nouns'], card['sprites']) != (len(nouns()), len(sprites())):
+    if hashlib.sha256(file.read_bytes()).hexdigest() != card["sha256"]: raise OSError(f"folder={str(folder)!r}: judge.safetensors is damaged (its checksum differs from judge.json); reinstall anyms")
+    if (card["nouns"], card["sprites"]) != (len(nouns()), len(sprites())):
         raise ValueError(f"folder={str(folder)!r}: this judge knows {card['nouns']} nouns and {card['sprites']} sprites, the world has {len(nouns())} and {len(sprites())}; train it again")
     both = nn.ModuleDict(dict(detector=Detector(), embedder=Embedder()))
     both.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(file).items()})
-    return Judge(both['detector'], both['embedder'], card)
+    return Judge(both["detector"], both["embedder"], card)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c053
 LINE = 14   # height of a line of labels, in pixels
@@ -610,7 +610,7 @@ def labels(
     "What the judge would call each detection, and how sure it is."
     probability, noun = found.noun.max(1)
     sure = found.score*probability
-    return [(k, f'{nouns()[int(noun[k])]} {float(sure[k]):.2f}'.replace(' 0.', ' .')) for k in range(len(found)) if sure[k] >= least]
+    return [(k, f"{nouns()[int(noun[k])]} {float(sure[k]):.2f}".replace(" 0.", " .")) for k in range(len(found)) if sure[k] >= least]
 
 def _flow(words, width, font):
     "Where words stand when they are written in lines of this width: (x, line) of each."
@@ -629,11 +629,11 @@ def _tile(x, found, boxes, size, least):
     picture = Image.fromarray((x.permute(1, 2, 0)*255).byte().numpy()).resize((round(size*w/h), size), Image.NEAREST)
     said, font = labels(found, least), ImageFont.load_default(11)
     places = _flow([word for _, word in said], picture.width, font)
-    tile = Image.new('RGB', (picture.width, size+LINE*(1+max([line for _, line in places], default=0))), 'white')
+    tile = Image.new("RGB", (picture.width, size+LINE*(1+max([line for _, line in places], default=0))), "white")
     tile.paste(picture)
     draw = ImageDraw.Draw(tile)
     scaled = lambda box: [float(v)*s for v, s in zip(box, (picture.width-1, size-1)*2)]
-    for box in boxes: draw.rectangle(scaled(box), outline='white', width=2)
+    for box in boxes: draw.rectangle(scaled(box), outline="white", width=2)
     for (k, word), (left, line) in zip(said, places):
         draw.rectangle(scaled(found.box[k]), outline=colour(k), width=2)
         draw.text((left, size+LINE*line), word, fill=colour(k), font=font)
@@ -648,21 +648,21 @@ def verdict_sheet(
     least:float=FOUND,
 )->Image.Image:
     "Pictures with what the judge sees in them: a box each, its noun and how sure it is below the picture."
-    boxes = [one['boxes'] for one in truth] if truth else [()]*len(images)
+    boxes = [one["boxes"] for one in truth] if truth else [()]*len(images)
     tiles = [_tile(fit(x), d, b, size, least) for x, d, b in zip(images, found, boxes)]
     wide = max(t.width for t in tiles)+6
     rows = [tiles[i:i+columns] for i in range(0, len(tiles), columns)]
     heights = [max(t.height for t in row)+4 for row in rows]
-    sheet = Image.new('RGB', (wide*min(columns, len(tiles)), sum(heights)), 'white')
+    sheet = Image.new("RGB", (wide*min(columns, len(tiles)), sum(heights)), "white")
     for r, row in enumerate(rows):
         for i, tile in enumerate(row): sheet.paste(tile, (i*wide, sum(heights[:r])))
     return sheet
 
 # %% ../../nbs/stickers/03_judge.ipynb #c059
-FIGURES = dict(mIoU='iou', mIoU_any='iou_any', AP50='hit', AP50_any='hit_any', identity='identity', identity_anywhere='identity_anywhere', text='text', scene='scene',
-               stands='stands', missing='missing', incomplete='incomplete', ghost='ghost', lost='lost')
-OF_PICTURE = ('scene', 'incomplete', 'ghost')   # one answer per picture, not per subject
-LESS = ('missing', 'incomplete', 'ghost', 'lost')   # the smaller, the better
+FIGURES = dict(mIoU="iou", mIoU_any="iou_any", AP50="hit", AP50_any="hit_any", identity="identity", identity_anywhere="identity_anywhere", text="text", scene="scene",
+               stands="stands", missing="missing", incomplete="incomplete", ghost="ghost", lost="lost")
+OF_PICTURE = ("scene", "incomplete", "ghost")   # one answer per picture, not per subject
+LESS = ("missing", "incomplete", "ghost", "lost")   # the smaller, the better
 
 def average_precision(
     score,      # of every detection [k]
@@ -671,7 +671,7 @@ def average_precision(
     total,      # how many subjects there were to find [b]
 ):              # 0..1, nan where there were none [b]
     "Area under the precision-recall curve, precision made monotone (as COCO does)."
-    order = np.argsort(-np.asarray(score), kind='stable'); w = weight[:, order]
+    order = np.argsort(-np.asarray(score), kind="stable"); w = weight[:, order]
     gain = w*np.asarray(hit)[order]; right, all_ = gain.cumsum(1), w.cumsum(1)
     precision = np.divide(right, all_, out=np.zeros_like(right), where=all_ > 0)
     envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
@@ -679,16 +679,16 @@ def average_precision(
 
 def _figure(name, rows, weights):
     "One figure for every drawing of layouts; `weights` [b layouts], rows carry `draw`, the number of their layout."
-    column, subject = FIGURES[name], rows[rows.kind == 'subject']
-    if not name.startswith('AP50'):
+    column, subject = FIGURES[name], rows[rows.kind == "subject"]
+    if not name.startswith("AP50"):
         if name in OF_PICTURE: subject = subject[subject.subject == 0]
         subject = subject[subject[column].notna()]
         w = weights[:, subject.draw]
         return w@subject[column].to_numpy(float)/w.sum(1)
-    seen = rows[rows.kind == 'detection'].reindex(columns=['draw', 'noun', 'score', 'strength', 'hit', 'hit_any'])   # without any detection they are missing
-    if name == 'AP50_any': return average_precision(seen.strength, seen[column], weights[:, seen.draw], weights[:, subject.draw].sum(1))
+    seen = rows[rows.kind == "detection"].reindex(columns=["draw", "noun", "score", "strength", "hit", "hit_any"])   # without any detection they are missing
+    if name == "AP50_any": return average_precision(seen.strength, seen[column], weights[:, seen.draw], weights[:, subject.draw].sum(1))
     each = [average_precision(d.score, d[column], weights[:, d.draw], weights[:, s.draw].sum(1))
-            for noun, s in subject.groupby('noun') for d in (seen[seen.noun == noun],)]
+            for noun, s in subject.groupby("noun") for d in (seen[seen.noun == noun],)]
     return np.nanmean(each, 0)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c060
@@ -700,13 +700,13 @@ def _drawn(rows, n, seed, figures):
     weights = np.concatenate([np.ones((1, len(ids))), weights.astype(float)])
     return {name: _figure(name, rows, weights) for name in figures}, len(ids)
 
-def _interval(x): return dict(zip(('value', 'low', 'high'), (x[0], *np.nanpercentile(x[1:], [2.5, 97.5]))))
+def _interval(x): return dict(zip(("value", "low", "high"), (x[0], *np.nanpercentile(x[1:], [2.5, 97.5]))))
 
 def measured(
     rows:pd.DataFrame,  # from a `Judge`
 )->tuple:               # names in `FIGURES`
     "The figures that these rows can give; AP50 always, for a set without any detection has it too."
-    return tuple(name for name, column in FIGURES.items() if name.startswith('AP50') or column in rows)
+    return tuple(name for name, column in FIGURES.items() if name.startswith("AP50") or column in rows)
 
 def bootstrap(
     rows:pd.DataFrame,  # from a `Judge`, one variant
@@ -738,7 +738,7 @@ def difference(
 def summary(
     rows:pd.DataFrame,          # from a `Judge` or `evaluate`
     ceiling:pd.DataFrame=None,  # the same layouts' rows on true scenes
-    by=('variant',),            # apart for each: any columns of rows, e.g. ('variant', 'overlapping')
+    by=("variant",),            # apart for each: any columns of rows, e.g. ('variant', 'overlapping')
     **kw,                       # for `bootstrap`
 )->pd.DataFrame:                # by..., figure, value, low, high, layouts, ceiling
     "A tidy table of figures, the ceiling beside each."
@@ -746,9 +746,9 @@ def summary(
     table = lambda r, keys: pd.concat([bootstrap(g, **kw).assign(**dict(zip(keys, k))) for k, g in r.groupby(keys, sort=False)]) if keys else bootstrap(r, **kw)
     out = table(rows, by)
     if ceiling is not None:
-        shared = [b for b in by if b in ceiling and b != 'variant']
-        top = table(ceiling, shared)[[*shared, 'figure', 'value']].rename(columns=dict(value='ceiling'))
-        out = out.merge(top, on=[*shared, 'figure'], how='left')
+        shared = [b for b in by if b in ceiling and b != "variant"]
+        top = table(ceiling, shared)[[*shared, "figure", "value"]].rename(columns=dict(value="ceiling"))
+        out = out.merge(top, on=[*shared, "figure"], how="left")
     return out[[*by, *(c for c in out if c not in by)]].reset_index(drop=True)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c062
@@ -756,11 +756,11 @@ def wide(
     table:pd.DataFrame,   # from `summary`
 )->pd.DataFrame:          # figures x groups, '0.62 [0.58, 0.66]', and the ceilings
     "The same table for reading: one line per figure."
-    by = [c for c in table if c not in ('figure', 'value', 'low', 'high', 'layouts', 'ceiling')]
-    text = table.assign(cell=[f'{v:.2f} [{l:.2f}, {h:.2f}]' for v, l, h in zip(table.value, table.low, table.high)])
-    out = text.pivot(index='figure', columns=by, values='cell') if by else text.set_index('figure')[['cell']].rename(columns=dict(cell='value'))
+    by = [c for c in table if c not in ("figure", "value", "low", "high", "layouts", "ceiling")]
+    text = table.assign(cell=[f"{v:.2f} [{l:.2f}, {h:.2f}]" for v, l, h in zip(table.value, table.low, table.high)])
+    out = text.pivot(index="figure", columns=by, values="cell") if by else text.set_index("figure")[["cell"]].rename(columns=dict(cell="value"))
     if by: out = out.reindex(columns=list(dict.fromkeys(text[by].itertuples(index=False, name=None) if len(by) > 1 else text[by[0]])))
-    if 'ceiling' in table and not set(by)-{'variant'}: out['ceiling'] = table.drop_duplicates('figure').set_index('figure').ceiling.map('{:.2f}'.format)
+    if "ceiling" in table and not set(by)-{"variant"}: out["ceiling"] = table.drop_duplicates("figure").set_index("figure").ceiling.map("{:.2f}".format)
     return out.loc[list(dict.fromkeys(table.figure))]
 
 # %% ../../nbs/stickers/03_judge.ipynb #c065
@@ -772,7 +772,7 @@ def ceiling(
     "The judge's rows on true scenes of the same layouts."
     if isinstance(truth, int): truth = held_out_layouts(truth)
     pictures = torch.cat([paint(scenes_of(truth[i:i+100]), size) for i in range(0, len(truth), 100)])
-    return judge(pictures, truth).assign(variant='true scene')
+    return judge(pictures, truth).assign(variant="true scene")
 
 # %% ../../nbs/stickers/03_judge.ipynb #h8m6
 def with_lost(
@@ -780,29 +780,29 @@ def with_lost(
     top:pd.DataFrame,   # from `ceiling`, the same layouts
 )->pd.DataFrame:        # the same rows with a column `lost`: missing, 0 or 1, where the true scene misses nothing; else empty
     "Who is missing, asked only where the judge sees the true sticker."
-    true = top[top.kind == 'subject'].drop_duplicates(['layout', 'subject'])
-    overlooked = true.set_index(['layout', 'subject']).missing
-    of = pd.MultiIndex.from_frame(rows[['layout', 'subject']])
+    true = top[top.kind == "subject"].drop_duplicates(["layout", "subject"])
+    overlooked = true.set_index(["layout", "subject"]).missing
+    of = pd.MultiIndex.from_frame(rows[["layout", "subject"]])
     seen = overlooked.reindex(of).to_numpy() == 0
     return rows.assign(lost=rows.missing.where(seen))
 
 # %% ../../nbs/stickers/03_judge.ipynb #c067
 SETS = {   # layouts that the card reports ceilings for
-    'core, disjoint': dict(overlapping=False), 'core, overlapping': dict(overlapping=True), 'core, five subjects': dict(subjects=(5, 5)),
-    'core, held-out drawings': dict(splits=('drawing',)), 'core, turned hues': dict(hue=1.),
-    'all nouns and places': dict(words=len(nouns()), places=len(PLACES)),
-    'held-out nouns, all places': dict(words=len(nouns()), places=len(PLACES), splits=('noun',))}
+    "core, disjoint": dict(overlapping=False), "core, overlapping": dict(overlapping=True), "core, five subjects": dict(subjects=(5, 5)),
+    "core, held-out drawings": dict(splits=("drawing",)), "core, turned hues": dict(hue=1.),
+    "all nouns and places": dict(words=len(nouns()), places=len(PLACES)),
+    "held-out nouns, all places": dict(words=len(nouns()), places=len(PLACES), splits=("noun",))}
 
 def ceilings(
     judge:Judge,
     n:int=200,      # layouts of each kind
 )->dict:            # kind -> figure -> value
     "The ceiling of every kind of layout: what `save_judge` is given as a note."
-    table = lambda kw: bootstrap(ceiling(judge, held_out_layouts(n, **kw)), n=2).set_index('figure').value
+    table = lambda kw: bootstrap(ceiling(judge, held_out_layouts(n, **kw)), n=2).set_index("figure").value
     return {name: {k: round(float(v), 3) for k, v in table(kw).items()} for name, kw in SETS.items()}
 
 # %% ../../nbs/stickers/03_judge.ipynb #h8d2
-COMPARED = ('text_only', 'full', 'full / n', 'joint', 'masked', 'crop_merge')   # what is drawn of every layout
+COMPARED = ("text_only", "full", "full / n", "joint", "masked", "crop_merge")   # what is drawn of every layout
 
 def full_over_n(
     q:Tensor,      # queries [b h n d]
@@ -817,7 +817,7 @@ def by_rows(
     **options,     # background=, overlap=: for variants that take them
 ):                 # a variant: f(q, refs, cover)
     "A variant of variants: each picture's rows (unconditional and conditional) are drawn by its own."
-    draws = {name: full_over_n if name == 'full / n' else get_variant(name, **options) for name in names}
+    draws = {name: full_over_n if name == "full / n" else get_variant(name, **options) for name in names}
     turn = {name: [i for i, other in enumerate(names) if other == name] for name in draws}
     def rowwise(q, refs, cover):
         z = torch.empty_like(q)
@@ -881,18 +881,18 @@ def evaluate(
     mine = [(i, t) for i, t in enumerate(truth) if i%turn[1] == turn[0]]
     new, start = [rows], time.perf_counter()
     for k, (i, t) in enumerate(mine, 1):
-        missing = [v for v in variants if (v, t['id']) not in done]
+        missing = [v for v in variants if (v, t["id"]) not in done]
         if missing: new.append(_judged(judge, pipe, t, [(v, seed+i) for v in missing], settings).assign(run=run))
         if len(new) > 1 and (k%10 == 0 or k == len(mine)):
             new = [pd.concat(new, ignore_index=True)]
             if file: _keep(new[0], file)
-            if report: report(f'{k}/{len(mine)} layouts, {time.perf_counter()-start:.0f} s')
+            if report: report(f"{k}/{len(mine)} layouts, {time.perf_counter()-start:.0f} s")
     rows = new[0]
-    return rows[rows.variant.isin(variants) & rows.layout.isin({t['id'] for t in truth})].reset_index(drop=True)
+    return rows[rows.variant.isin(variants) & rows.layout.isin({t["id"] for t in truth})].reset_index(drop=True)
 
 def _judged(judge, pipe, one, wanted, settings):
     "Rows of one layout's pictures, with variant and seed."
-    images = draw_together(pipe, one['prompt'], as_layout(one), wanted, **settings)
+    images = draw_together(pipe, one["prompt"], as_layout(one), wanted, **settings)
     rows = [judge([image], [one]).assign(variant=v, seed=seed) for image, (v, seed) in zip(images, wanted)]
     return pd.concat(rows, ignore_index=True)
 
@@ -904,10 +904,10 @@ def verdict(
 )->pd.DataFrame:        # rows of `summary` and `difference`; `set` is 'all', 'apart' (`overlapping` says which) or 'difference'
     "All that is reported of an evaluation: each variant, disjoint and overlapping layouts apart, and crop-and-merge minus every other, paired."
     rows, top = with_lost(rows, top), with_lost(top, top)
-    others = [v for v in rows.variant.unique() if v != 'crop_merge']
-    pairs = [difference(r, 'crop_merge', o, n).assign(variant=f'crop_merge - {o}{where}', set='difference')
-             for where, r in (('', rows), (', disjoint', rows[~rows.overlapping]), (', overlapping', rows[rows.overlapping])) for o in others]
-    return pd.concat([summary(rows, top, n=n).assign(set='all'), summary(rows, top, by=('variant', 'overlapping'), n=n).assign(set='apart'), *pairs], ignore_index=True)
+    others = [v for v in rows.variant.unique() if v != "crop_merge"]
+    pairs = [difference(r, "crop_merge", o, n).assign(variant=f"crop_merge - {o}{where}", set="difference")
+             for where, r in (("", rows), (", disjoint", rows[~rows.overlapping]), (", overlapping", rows[rows.overlapping])) for o in others]
+    return pd.concat([summary(rows, top, n=n).assign(set="all"), summary(rows, top, by=("variant", "overlapping"), n=n).assign(set="apart"), *pairs], ignore_index=True)
 
 def run_name(
     pipe,         # as for `evaluate`
@@ -915,7 +915,7 @@ def run_name(
     **settings,   # whatever else decides the pictures
 )->str:           # one line
     "What rows belong to: the weights of both, and the settings."
-    return ' '.join([f'model {_digest(pipe)} judge {_digest(judge)}', *(f'{k} {v}' for k, v in sorted(settings.items()))])
+    return " ".join([f"model {_digest(pipe)} judge {_digest(judge)}", *(f"{k} {v}" for k, v in sorted(settings.items()))])
 
 def _digest(thing):
     "A short name for weights: changes when any of them changes."
@@ -923,7 +923,7 @@ def _digest(thing):
     crc = 0
     for part in parts:
         for _, v in sorted(part.state_dict().items()): crc = zlib.crc32(v.detach().cpu().float().contiguous().numpy().tobytes(), crc)
-    return f'{crc:08x}'
+    return f"{crc:08x}"
 
 def _kept(file, run):
     "Rows of an earlier, interrupted evaluation with the same settings."
@@ -934,12 +934,12 @@ def _kept(file, run):
 
 def _keep(rows, file):
     "Write the file whole or not at all."
-    part = Path(file).with_suffix('.part'); part.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(part, index=False, float_format='%.5f'); part.replace(file)
+    part = Path(file).with_suffix(".part"); part.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(part, index=False, float_format="%.5f"); part.replace(file)
 
 # %% ../../nbs/stickers/03_judge.ipynb #c078
 KINDS = {   # of held-out layouts, by what the model has seen of their stickers
-    'drawings seen': dict(splits=('train',)), 'drawings never seen': dict(splits=('drawing',)), 'nouns never seen': dict(splits=('noun',), words=len(nouns()))}
+    "drawings seen": dict(splits=("train",)), "drawings never seen": dict(splits=("drawing",)), "nouns never seen": dict(splits=("noun",), words=len(nouns()))}
 
 def evaluate_kinds(
     pipe,                        # as for `evaluate`
@@ -967,7 +967,7 @@ def evaluate_noises(
     pipe,                        # as for `evaluate`
     n:int=6,                     # layouts of 2 or 3 subjects
     noises:int=20,               # of each
-    variants=('text_only', 'full', 'crop_merge'),
+    variants=("text_only", "full", "crop_merge"),
     *,
     judge:Judge=None,            # the embedded one if None
     turn:tuple=(0, 1),           # as for `evaluate`
@@ -985,8 +985,8 @@ def steadiness(
     rows:pd.DataFrame,           # of `evaluate` or `ceiling`, several pictures of each layout
 )->pd.DataFrame:                 # as `evaluate_noises`
     "For every subject: in how many of its pictures something stands in its box."
-    each = rows[rows.kind == 'subject'].groupby(['variant', 'layout', 'subject'], sort=False)
-    return each.agg(noises=('stands', 'size'), stands=('stands', 'mean'), iou_any=('iou_any', 'mean'), missing=('missing', 'mean')).reset_index()
+    each = rows[rows.kind == "subject"].groupby(["variant", "layout", "subject"], sort=False)
+    return each.agg(noises=("stands", "size"), stands=("stands", "mean"), iou_any=("iou_any", "mean"), missing=("missing", "mean")).reset_index()
 
 # %% ../../nbs/stickers/03_judge.ipynb #h8a1
 def own_reference(
@@ -1013,11 +1013,11 @@ def draw_alone(
     images = []
     for k in range(0, len(truth), AT_ONCE):
         some = truth[k:k+AT_ONCE]
-        everywhere = Layout([Subject(f'picture {i}', as_layout(one).images[0], (0, 0, 1, 1)) for i, one in enumerate(some)])
+        everywhere = Layout([Subject(f"picture {i}", as_layout(one).images[0], (0, 0, 1, 1)) for i, one in enumerate(some)])
         embeds = pipe.prepare_ip_adapter_image_embeds([everywhere.images], None, pipe.device, 1, guidance > 1)
         noises = [torch.Generator().manual_seed(seed) for seed in seeds[k:k+AT_ONCE]]
         with installed(pipe.unet, everywhere, own_reference):
-            images += pipe([one['prompt'] for one in some], generator=noises, ip_adapter_image_embeds=embeds,
+            images += pipe([one["prompt"] for one in some], generator=noises, ip_adapter_image_embeds=embeds,
                            num_inference_steps=steps, guidance_scale=guidance).images
     return images
 
@@ -1042,5 +1042,5 @@ def evaluate_alone(
     for name, which in kinds.items():
         truth, seeds = alone_layouts(n, which)[turn[0]::turn[1]], range(n)[turn[0]::turn[1]]
         pictures = draw_alone(pipe, truth, list(seeds), **settings)
-        rows += [judge(pictures, truth).assign(variant='alone', seen=name), ceiling(judge, truth).assign(seen=name)]
+        rows += [judge(pictures, truth).assign(variant="alone", seen=name), ceiling(judge, truth).assign(seen=name)]
     return pd.concat(rows, ignore_index=True)

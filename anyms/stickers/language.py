@@ -42,11 +42,11 @@ def holds(
     seen = [boxes_of(found, n) for n in claim.nouns]
     if not all(map(len, seen)): return False
     first = [b[0] for b in seen]
-    if claim.kind == 'noun': return True
-    if claim.kind == 'count': return NUMBERS.get(len(seen[0])) == claim.word
-    if claim.kind == 'colour': return colour_there(image, first[0]) == claim.word
-    if claim.kind == 'size': return size_word(first[0]) == claim.word
-    return relation(*first) == claim.word if claim.kind == 'relation' else wears(*first)
+    if claim.kind == "noun": return True
+    if claim.kind == "count": return NUMBERS.get(len(seen[0])) == claim.word
+    if claim.kind == "colour": return colour_there(image, first[0]) == claim.word
+    if claim.kind == "size": return size_word(first[0]) == claim.word
+    return relation(*first) == claim.word if claim.kind == "relation" else wears(*first)
 
 def hear(
     images,       # pictures in 0..1 [n 3 h w]
@@ -57,7 +57,7 @@ def hear(
     rows = []
     for i, (image, found) in enumerate(zip(images, judge.detect(images))):
         for c in claims[i]:
-            rows.append(dict(picture=i, kind=c.kind, word=c.word, there=holds(c._replace(kind='noun'), image, found), holds=holds(c, image, found)))
+            rows.append(dict(picture=i, kind=c.kind, word=c.word, there=holds(c._replace(kind="noun"), image, found), holds=holds(c, image, found)))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/stickers/05_language.ipynb #c014
@@ -66,7 +66,7 @@ def plainly(
     i:int,   # which scene
 )->str:      # 'a car at night'
     "The nouns of a scene, each once, and its place."
-    return f'{listed([article(n) for n in dict.fromkeys(what.nouns(i))])} {PLACES[int(what.place[i])].phrase}'
+    return f"{listed([article(n) for n in dict.fromkeys(what.nouns(i))])} {PLACES[int(what.place[i])].phrase}"
 
 @torch.no_grad()
 def draw_sentences(
@@ -80,13 +80,13 @@ def draw_sentences(
     "Pictures from words alone, many in one U-Net call."
     from anyms.layout import Layout, Subject
     from anyms.processors import installed
-    silent = Layout([Subject('nobody', sprite('fox'), (0, 0, 1, 1))])
+    silent = Layout([Subject("nobody", sprite("fox"), (0, 0, 1, 1))])
     embeds = pipe.prepare_ip_adapter_image_embeds([silent.images], None, pipe.device, 1, guidance > 1)
     images = []
     for k in range(0, len(sentences), AT_ONCE):
         some = list(sentences[k:k+AT_ONCE])
         noises = [torch.Generator().manual_seed(seed) for seed in seeds[k:k+AT_ONCE]]
-        with installed(pipe.unet, silent, 'text_only'):
+        with installed(pipe.unet, silent, "text_only"):
             images += pipe(some, generator=noises, ip_adapter_image_embeds=embeds,
                            num_inference_steps=steps, guidance_scale=guidance).images
     return images
@@ -121,7 +121,7 @@ def listen(
     mine = list(range(*turn[:1], n, turn[1]))
     sentences = dict(told=[told[i] for i in mine], plain=[plainly(what, i) for i in mine])
     pictures = {said: draw_sentences(pipe, some, mine, **kw) for said, some in sentences.items()}
-    pictures['true scene'] = list(paint(what[mine]))
+    pictures["true scene"] = list(paint(what[mine]))
     return _asked(pictures, [claims[i] for i in mine], judge, mine)
 
 def claims_kept(
@@ -129,10 +129,10 @@ def claims_kept(
 )->pd.DataFrame:        # of ('all' claims, or of nouns that are 'there'), said, kind, value, error (one standard error), claims
     "How many claims of each kind hold: the table beside the weights."
     tables = []
-    for of, some in (('all', rows), ('there', rows[rows.there])):
-        each = some.groupby(['said', 'kind']).holds.agg(value='mean', claims='size').reset_index()
+    for of, some in (("all", rows), ("there", rows[rows.there])):
+        each = some.groupby(["said", "kind"]).holds.agg(value="mean", claims="size").reset_index()
         tables.append(each.assign(of=of, error=(each.value*(1-each.value)/each.claims)**.5))
-    return pd.concat(tables)[['of', 'said', 'kind', 'value', 'error', 'claims']].reset_index(drop=True)
+    return pd.concat(tables)[["of", "said", "kind", "value", "error", "claims"]].reset_index(drop=True)
 
 # %% ../../nbs/stickers/05_language.ipynb #c021
 def roll_call(
@@ -149,9 +149,9 @@ def roll_call(
     rows, mine = [], list(range(*turn[:1], n, turn[1]))
     for k in counts:
         what = scenes(n, seed+k, stickers=(k, k), places=places)
-        claims = [[Claim('noun', (noun,), noun) for noun in what.nouns(i)] for i in mine]
+        claims = [[Claim("noun", (noun,), noun) for noun in what.nouns(i)] for i in mine]
         drawn = draw_sentences(pipe, [caption(what, i) for i in mine], mine, **kw)
-        pictures = {'drawn': drawn, 'true scene': list(paint(what[mine]))}
+        pictures = {"drawn": drawn, "true scene": list(paint(what[mine]))}
         rows.append(_asked(pictures, claims, judge, mine).assign(stickers=k))
     return pd.concat(rows, ignore_index=True)
 
@@ -159,6 +159,6 @@ def nouns_seen(
     rows:pd.DataFrame,  # of `roll_call`
 )->pd.DataFrame:        # stickers, said, value, error (one standard error), nouns
     "Which share of the nouns is seen, by how many a caption names: the table beside the weights."
-    table = rows.groupby(['stickers', 'said']).holds.agg(value='mean', nouns='size').reset_index()
+    table = rows.groupby(["stickers", "said"]).holds.agg(value="mean", nouns="size").reset_index()
     error = (table.value*(1-table.value)/table.nouns)**.5
-    return table.assign(error=error)[['stickers', 'said', 'value', 'error', 'nouns']]
+    return table.assign(error=error)[["stickers", "said", "value", "error", "nouns"]]

@@ -25,8 +25,8 @@ from transformers import (CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, 
                           CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
 
 # %% ../../nbs/stickers/01_model.ipynb #c004
-WEIGHTS = Path(__file__).parent/'weights' if '__file__' in globals() else Path('../../anyms/stickers/weights')
-ADAPTER = 'ip-adapter-plus_stickers.safetensors'   # named as the published adapters are
+WEIGHTS = Path(__file__).parent/"weights" if "__file__" in globals() else Path("../../anyms/stickers/weights")
+ADAPTER = "ip-adapter-plus_stickers.safetensors"   # named as the published adapters are
 TOKENS = 36                                        # reference tokens per image, r: one for each cell of a 6 x 6 grid
 WIDTH = (64, 128, 128)                             # U-Net channels at 16x16, 8x8 and 4x4 latents
 TEXT = (64, 128)                                   # widths of the two text encoders; the U-Net reads both, side by side
@@ -36,9 +36,9 @@ REFERENCE = 48                                     # side of the image encoder's
 def make_tokenizer()->CLIPTokenizer:
     "A CLIP tokenizer in which every word of the world's captions is one token (24 tokens at most); the same at each call."
     from transformers.convert_slow_tokenizer import bytes_to_unicode
-    merges = _merges([], {'a', 'an', 'and', ','} | set(nouns()) | {w for p in PLACES for w in p.phrase.split()})
+    merges = _merges([], {"a", "an", "and", ","} | set(nouns()) | {w for p in PLACES for w in p.phrase.split()})
     alphabet = list(bytes_to_unicode().values())
-    known = [*alphabet, *(c+'</w>' for c in alphabet), *(a+b for a, b in merges), '<|startoftext|>', '<|endoftext|>']
+    known = [*alphabet, *(c+"</w>" for c in alphabet), *(a+b for a, b in merges), "<|startoftext|>", "<|endoftext|>"]
     return with_words(CLIPTokenizer(vocab={piece: i for i, piece in enumerate(dict.fromkeys(known))}, merges=merges, model_max_length=24), words_said())
 
 def with_words(
@@ -46,7 +46,7 @@ def with_words(
     words,                    # to be one token each
 )->CLIPTokenizer:             # the same one if it knows them all
     "A tokenizer that knows more words; all it knew keeps its number, so trained embeddings stay what they are."
-    vocab, merges = tokenizer.get_vocab(), [tuple(m) for m in json.loads(tokenizer.backend_tokenizer.to_str())['model']['merges']]
+    vocab, merges = tokenizer.get_vocab(), [tuple(m) for m in json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]]
     more = _merges(merges, words)
     if not more: return tokenizer
     new = dict.fromkeys(a+b for a, b in more if a+b not in vocab)
@@ -54,7 +54,7 @@ def with_words(
 
 def _merges(before, words):
     "Pairs of pieces to merge, beyond those known before, until each word is one piece: the most frequent pair first; among equals, by the alphabet."
-    pieces, merges = {w: [*w[:-1], w[-1]+'</w>'] for w in sorted(words)}, []
+    pieces, merges = {w: [*w[:-1], w[-1]+"</w>"] for w in sorted(words)}, []
     for pair in before: pieces = {w: _merge(parts, pair) for w, parts in pieces.items()}
     while pairs := Counter(p for parts in pieces.values() for p in zip(parts, parts[1:])):
         merges.append(min(pairs, key=lambda p: (-pairs[p], p)))
@@ -132,7 +132,7 @@ def set_encoder(
         for i in range(4*width):   # (row, column) of the 2x2 cell, then channel
             row, column = divmod(i//width, 2)
             conv.weight[i, i%width, 1+row, 1+column] = 1
-    order = rearrange(torch.arange(48), '(p q y x c) -> (p y q x c)', p=2, q=2, y=2, x=2)   # cells of cells -> rows of the 4x4 patch
+    order = rearrange(torch.arange(48), "(p q y x c) -> (p y q x c)", p=2, q=2, y=2, x=2)   # cells of cells -> rows of the 4x4 patch
     last.weight[:, :, 1, 1] = components[:, order]
     last.bias.copy_(-components @ mean)
 
@@ -144,7 +144,7 @@ def principal_encoder(
 )->Tensor:          # share of the variance that each component carries [12]
     "Fit the encoder: principal components of the world's patches of 4x4 averaged colours, nearly with their natural spread; sets `scaling_factor`."
     what = scenes(n, seed=1, stickers=(0, 5), words=len(nouns()), hue=.3)
-    patches = rearrange(paint(what, (PIXELS//2, PIXELS//2)), 'b c (h p) (w q) -> (b h w) (p q c)', p=4, q=4)
+    patches = rearrange(paint(what, (PIXELS//2, PIXELS//2)), "b c (h p) (w q) -> (b h w) (p q c)", p=4, q=4)
     mean = patches.mean(0)
     variance, vectors = torch.linalg.eigh(torch.cov((patches-mean).T))
     variance, vectors = variance.flip(0), vectors.flip(1)[:, :LATENT]
@@ -160,23 +160,23 @@ def principal_encoder(
 def make_unet()->UNet2DConditionModel:
     "SDXL's U-Net in small: heads of width 32, `text_time` conditioning, cross-attention at 16x16, 8x8 and, in the middle, 4x4."
     return UNet2DConditionModel(sample_size=16, in_channels=LATENT, out_channels=LATENT, block_out_channels=WIDTH, layers_per_block=1, norm_num_groups=16,
-        down_block_types=('CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'),
-        up_block_types=('UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'), transformer_layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), transformer_layers_per_block=1,
         attention_head_dim=[c//32 for c in WIDTH],   # diffusers: this argument means the number of heads
-        cross_attention_dim=sum(TEXT), addition_embed_type='text_time', addition_time_embed_dim=32,
+        cross_attention_dim=sum(TEXT), addition_embed_type="text_time", addition_time_embed_dim=32,
         projection_class_embeddings_input_dim=TEXT[1]+6*32, use_linear_projection=True)
 
 def make_scheduler()->DDIMScheduler:
     "v-prediction with zero terminal SNR (Lin et al. 2023): else the initial noise would fix the composition."
-    return DDIMScheduler(beta_start=.00085, beta_end=.012, beta_schedule='scaled_linear', prediction_type='v_prediction',
-        rescale_betas_zero_snr=True, timestep_spacing='trailing', clip_sample=False, set_alpha_to_one=True)
+    return DDIMScheduler(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
 
 # %% ../../nbs/stickers/01_model.ipynb #c021
 def make_pipeline()->StableDiffusionXLPipeline:
     "The whole pipeline with untrained weights: where training starts. Not a model yet."
     tokenizer = make_tokenizer()
     one, two = make_text_encoders(len(tokenizer), tokenizer.eos_token_id)
-    pixels = CLIPImageProcessorPil(size={'shortest_edge': REFERENCE}, crop_size={'height': REFERENCE, 'width': REFERENCE}, image_mean=[.5]*3, image_std=[.5]*3)
+    pixels = CLIPImageProcessorPil(size={"shortest_edge": REFERENCE}, crop_size={"height": REFERENCE, "width": REFERENCE}, image_mean=[.5]*3, image_std=[.5]*3)
     pipe = StableDiffusionXLPipeline(vae=make_autoencoder(), text_encoder=one, text_encoder_2=two, tokenizer=tokenizer, tokenizer_2=tokenizer,
         unet=make_unet(), scheduler=make_scheduler(), image_encoder=make_image_encoder(), feature_extractor=pixels,
         force_zeros_for_empty_prompt=False, add_watermarker=False)
@@ -186,11 +186,11 @@ def make_pipeline()->StableDiffusionXLPipeline:
 # %% ../../nbs/stickers/01_model.ipynb #c025
 def _published(key):
     "diffusers' name of a resampler weight -> its name in the published files."
-    if not key.startswith('layers.'): return key
-    _, i, part, *rest = key.split('.')
-    rest = '.'.join(rest)
-    return f'layers.{i}.' + {'ln0': f'0.norm1.{rest}', 'ln1': f'0.norm2.{rest}', 'attn': f'0.{rest.replace("to_out.0", "to_out")}',
-                             'ff': '1.'+rest.replace('1.net.0.proj', '1').replace('1.net.2', '3')}[part]
+    if not key.startswith("layers."): return key
+    _, i, part, *rest = key.split(".")
+    rest = ".".join(rest)
+    return f"layers.{i}." + {"ln0": f"0.norm1.{rest}", "ln1": f"0.norm2.{rest}", "attn": f'0.{rest.replace("to_out.0", "to_out")}',
+                             "ff": "1."+rest.replace("1.net.0.proj", "1").replace("1.net.2", "3")}[part]
 
 def adapter_state(
     resampler,       # IPAdapterPlusImageProjection
@@ -199,11 +199,11 @@ def adapter_state(
     "The adapter's weights as `load_ip_adapter` wants them; keys and values of the resampler are one matrix there."
     state, split = {}, resampler.state_dict()
     for key, value in split.items():
-        if key.endswith('attn.to_k.weight'):
-            value, key = torch.cat([value, split[key.replace('to_k', 'to_v')]]), key.replace('to_k', 'to_kv')
-        elif key.endswith('attn.to_v.weight'): continue
-        state[f'image_proj.{_published(key)}'] = value
-    for i, (k, v) in keys.items(): state |= {f'ip_adapter.{i}.to_k_ip.weight': k, f'ip_adapter.{i}.to_v_ip.weight': v}
+        if key.endswith("attn.to_k.weight"):
+            value, key = torch.cat([value, split[key.replace("to_k", "to_v")]]), key.replace("to_k", "to_kv")
+        elif key.endswith("attn.to_v.weight"): continue
+        state[f"image_proj.{_published(key)}"] = value
+    for i, (k, v) in keys.items(): state |= {f"ip_adapter.{i}.to_k_ip.weight": k, f"ip_adapter.{i}.to_v_ip.weight": v}
     return {k: v.detach().contiguous() for k, v in state.items()}
 
 # %% ../../nbs/stickers/01_model.ipynb #c026
@@ -215,23 +215,23 @@ def attach_new_adapter(
                                              hidden_dims=128, heads=2, num_queries=TOKENS)
     keys = {}
     for i, name in enumerate(pipe.unet.attn_processors):
-        if name.endswith('attn2.processor'):
-            attn = pipe.unet.get_submodule(name.removesuffix('.processor'))
+        if name.endswith("attn2.processor"):
+            attn = pipe.unet.get_submodule(name.removesuffix(".processor"))
             keys[i] = attn.to_k.weight.clone(), attn.to_v.weight.clone()
     state = adapter_state(resampler, keys)
-    nested = {part: {k.removeprefix(part+'.'): v for k, v in state.items() if k.startswith(part+'.')} for part in ('image_proj', 'ip_adapter')}
-    pipe.load_ip_adapter(nested, subfolder='', weight_name='', image_encoder_folder=None)
+    nested = {part: {k.removeprefix(part+"."): v for k, v in state.items() if k.startswith(part+".")} for part in ("image_proj", "ip_adapter")}
+    pipe.load_ip_adapter(nested, subfolder="", weight_name="", image_encoder_folder=None)
 
 def adapter_parts(
     unet,   # U-Net with one Plus adapter
 )->tuple:   # (resampler, {processor number: processor})
     "Where diffusers keeps a loaded adapter: the resampler on `encoder_hid_proj`, the keys and values on the processors."
-    processors = {i: p for i, (name, p) in enumerate((n, p) for n, p in unet.attn_processors.items() if not n.startswith('encoder_hid_proj'))
-                  if name.endswith('attn2.processor')}
+    processors = {i: p for i, (name, p) in enumerate((n, p) for n, p in unet.attn_processors.items() if not n.startswith("encoder_hid_proj"))
+                  if name.endswith("attn2.processor")}
     return unet.encoder_hid_proj.image_projection_layers[0], processors
 
 # %% ../../nbs/stickers/01_model.ipynb #c029
-WHERE_FROM = ('_name_or_path', 'is_local', 'local_files_only')   # what configs say of the folder they came from
+WHERE_FROM = ("_name_or_path", "is_local", "local_files_only")   # what configs say of the folder they came from
 
 def save(
     pipe,              # pipeline with its adapter
@@ -243,17 +243,17 @@ def save(
     keys = {i: (p.to_k_ip[0].weight, p.to_v_ip[0].weight) for i, p in processors.items()}
     save_file(_half(adapter_state(resampler, keys)), folder/ADAPTER)
     bare = make_unet()   # without the adapter, which diffusers counts among the U-Net's own weights
-    bare.load_state_dict({k: v for k, v in pipe.unet.state_dict().items() if 'encoder_hid_proj' not in k and '.processor.' not in k})
+    bare.load_state_dict({k: v for k, v in pipe.unet.state_dict().items() if "encoder_hid_proj" not in k and ".processor." not in k})
     for words in (pipe.tokenizer, pipe.tokenizer_2): words.backend_tokenizer.no_padding(); words.backend_tokenizer.no_truncation()   # left there by the last call
     with quiet():
         for name, part in (pipe.components | dict(unet=bare)).items():
-            if part is not None: part.save_pretrained(folder/'base'/name)
-        pipe.save_config(folder/'base')
-    for file in (folder/'base').rglob('*.safetensors'): save_file(_half(load_file(file)), file, metadata={'format': 'pt'})
-    for config in (folder/'base'/'model_index.json', *(folder/'base').glob('*/*config.json')):
-        unwanted = WHERE_FROM+(('block_out_channels',) if config.parent.name == 'vae' else ())   # a key that AutoencoderTiny does not read back
+            if part is not None: part.save_pretrained(folder/"base"/name)
+        pipe.save_config(folder/"base")
+    for file in (folder/"base").rglob("*.safetensors"): save_file(_half(load_file(file)), file, metadata={"format": "pt"})
+    for config in (folder/"base"/"model_index.json", *(folder/"base").glob("*/*config.json")):
+        unwanted = WHERE_FROM+(("block_out_channels",) if config.parent.name == "vae" else ())   # a key that AutoencoderTiny does not read back
         known = {k: v for k, v in json.loads(config.read_text()).items() if k not in unwanted}
-        config.write_text(json.dumps(known, indent=2)+'\n')
+        config.write_text(json.dumps(known, indent=2)+"\n")
     _finish(folder, card)
 
 def _half(state): return {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
@@ -261,26 +261,26 @@ def _half(state): return {k: v.to(torch.float16) if v.is_floating_point() else v
 def _made(path): path.mkdir(parents=True, exist_ok=True); return path
 
 def _finish(folder, card):
-    (folder/'training.json').write_text(json.dumps(card or {}, indent=1))
-    sums = {str(f.relative_to(folder).as_posix()): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob('*.safetensors'))}
-    (folder/'checksums.json').write_text(json.dumps(sums, indent=1))
+    (folder/"training.json").write_text(json.dumps(card or {}, indent=1))
+    sums = {str(f.relative_to(folder).as_posix()): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob("*.safetensors"))}
+    (folder/"checksums.json").write_text(json.dumps(sums, indent=1))
 
 # %% ../../nbs/stickers/01_model.ipynb #c030
 def check_weights(
     folder:Path=WEIGHTS,  # a folder written by `save`
 )->dict:                  # file -> 'ok', 'missing' or 'damaged'
     "Compare every weight file with its checksum."
-    path = Path(folder)/'checksums.json'
+    path = Path(folder)/"checksums.json"
     if not path.exists(): raise FileNotFoundError(f"folder={str(folder)!r} has no checksums.json: the embedded weights are missing; reinstall anyms or run `anyms train`")
     def verdict(name, digest):
         file = Path(folder)/name
-        return 'missing' if not file.exists() else 'ok' if hashlib.sha256(file.read_bytes()).hexdigest() == digest else 'damaged'
+        return "missing" if not file.exists() else "ok" if hashlib.sha256(file.read_bytes()).hexdigest() == digest else "damaged"
     return {name: verdict(name, digest) for name, digest in json.loads(path.read_text()).items()}
 
 @contextmanager
 def quiet():
     "No progress bars and no notices from diffusers and transformers inside; their settings come back afterwards."
-    levels = [(log, log.level) for log in map(logging.getLogger, ('diffusers', 'transformers'))]
+    levels = [(log, log.level) for log in map(logging.getLogger, ("diffusers", "transformers"))]
     bars = [(kind.logging, kind.logging.is_progress_bar_enabled()) for kind in (diffusers.utils, transformers.utils)]
     for log, _ in levels: log.setLevel(logging.ERROR)
     for kind, _ in bars: kind.disable_progress_bar()
@@ -293,13 +293,13 @@ def quiet():
 def load(
     folder:Path=WEIGHTS,  # a folder written by `save`; the embedded weights by default
     dtype=torch.float32,
-    device='cpu',
+    device="cpu",
 )->StableDiffusionXLPipeline:
     "Open a trained sticker model: nothing but `from_pretrained` and `load_ip_adapter` after the checksums."
-    bad = {k: v for k, v in check_weights(folder).items() if v != 'ok'}
+    bad = {k: v for k, v in check_weights(folder).items() if v != "ok"}
     if bad: raise OSError(f"folder={str(folder)!r}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; reinstall anyms or fetch the files again")
     with quiet():
-        pipe = StableDiffusionXLPipeline.from_pretrained(Path(folder)/'base', dtype=dtype, use_safetensors=True, local_files_only=True)
-        pipe.load_ip_adapter(str(folder), subfolder='', weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True)
+        pipe = StableDiffusionXLPipeline.from_pretrained(Path(folder)/"base", dtype=dtype, use_safetensors=True, local_files_only=True)
+        pipe.load_ip_adapter(str(folder), subfolder="", weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)

@@ -60,16 +60,16 @@ def sheet_layouts(
 def _kept(file, make):
     "The rows of a file, made and written whole if it is not there."
     if not file.exists():
-        part = file.with_suffix('.part')
-        make().to_csv(part, index=False, float_format='%.5f')
+        part = file.with_suffix(".part")
+        make().to_csv(part, index=False, float_format="%.5f")
         part.replace(file)
     return pd.read_csv(file)
 
 def _same_run(out, run):
     "Note what a folder belongs to; ValueError if it belongs to something else."
-    note = out/'run.txt'
+    note = out/"run.txt"
     if not note.exists():   # two processes begin together: each writes the note whole, and both write the same
-        part = out/f'run-{os.getpid()}.part'
+        part = out/f"run-{os.getpid()}.part"
         part.write_text(run)
         part.replace(note)
     there = note.read_text()
@@ -81,7 +81,7 @@ def _draw_sheet(pipe, judge, size, settings, file):
     "Pictures nobody chose, with what the judge sees in them."
     if file.exists(): return
     truth = sheet_layouts(size.sheet)
-    images = [draw_together(pipe, one['prompt'], as_layout(one), [('crop_merge', i)], **settings)[0] for i, one in enumerate(truth)]
+    images = [draw_together(pipe, one["prompt"], as_layout(one), [("crop_merge", i)], **settings)[0] for i, one in enumerate(truth)]
     sheet = verdict_sheet(images, judge.detect(images), truth, columns=6, size=150)
     sheet.quantize(64).save(file, optimize=True)
 
@@ -104,30 +104,30 @@ def measure(
     pipe, judge = load(folder), load_judge()
     text, boxes = dict(steps=steps, guidance=guidance), dict(steps=steps, guidance=guidance, scale=scale)
     _same_run(out, run_name(pipe, judge, size=asdict(size), **boxes))
-    file = lambda job: out/f'{job}-{turn[0]}of{turn[1]}.csv'
+    file = lambda job: out/f"{job}-{turn[0]}of{turn[1]}.csv"
     share = dict(judge=judge, turn=turn)
     work = dict(
-        layouts=lambda: evaluate(pipe, truth=held_out_layouts(size.layouts), file=file('layouts'), report=report, **share, **boxes),
-        kinds=lambda: evaluate_kinds(pipe, size.kinds, file=file('kinds'), report=report, **share, **boxes),
-        noises=lambda: _kept(file('noises'), lambda: evaluate_noises(pipe, size.boxes, size.noises, **share, **boxes)),
-        alone=lambda: _kept(file('alone'), lambda: evaluate_alone(pipe, size.alone, **share, **text)),
-        words=lambda: _kept(file('words'), lambda: roll_call(pipe, judge, size.words, turn=turn, **text)),
-        claims=lambda: _kept(file('claims'), lambda: listen(pipe, judge, size.claims, turn=turn, **text)),
-        sheet=lambda: _draw_sheet(pipe, judge, size, boxes, out/'random.png') if turn[0] == 0 else None)
+        layouts=lambda: evaluate(pipe, truth=held_out_layouts(size.layouts), file=file("layouts"), report=report, **share, **boxes),
+        kinds=lambda: evaluate_kinds(pipe, size.kinds, file=file("kinds"), report=report, **share, **boxes),
+        noises=lambda: _kept(file("noises"), lambda: evaluate_noises(pipe, size.boxes, size.noises, **share, **boxes)),
+        alone=lambda: _kept(file("alone"), lambda: evaluate_alone(pipe, size.alone, **share, **text)),
+        words=lambda: _kept(file("words"), lambda: roll_call(pipe, judge, size.words, turn=turn, **text)),
+        claims=lambda: _kept(file("claims"), lambda: listen(pipe, judge, size.claims, turn=turn, **text)),
+        sheet=lambda: _draw_sheet(pipe, judge, size, boxes, out/"random.png") if turn[0] == 0 else None)
     for job, do in work.items():
         report(f'{time.strftime("%H:%M:%S")} {job}, process {turn[0]+1} of {turn[1]}')
         do()
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p018
-def _rows(out, job, kind=''):
+def _rows(out, job, kind=""):
     "The rows of all processes; `kind` is the end of the files' names."
-    files = sorted(Path(out).glob(f'{job}-*of*{kind}.csv'))
+    files = sorted(Path(out).glob(f"{job}-*of*{kind}.csv"))
     if not files: raise FileNotFoundError(f"out={str(out)!r} holds no rows of {job!r}; run `protocol` or `measure` there first")
     return pd.concat([pd.read_csv(f) for f in files], ignore_index=True)
 
 def _rows_of_kinds(out):
     "The rows of `kinds`, which has a file for each kind, with a column `seen`."
-    return pd.concat([_rows(out, 'kinds', '-'+name.replace(' ', '-')).assign(seen=name) for name in KINDS], ignore_index=True)
+    return pd.concat([_rows(out, "kinds", "-"+name.replace(" ", "-")).assign(seen=name) for name in KINDS], ignore_index=True)
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p019
 def table_of_kinds(
@@ -137,14 +137,14 @@ def table_of_kinds(
 )->pd.DataFrame:        # `verdict`'s columns, and seen (a kind or 'all'), subjects (0: all counts)
     "Every kind apart and all together, and each kind by the number of subjects."
     top = pd.concat(tops.values(), ignore_index=True)
-    tables = [verdict(rows, top, n).assign(seen='all', subjects=0)]
+    tables = [verdict(rows, top, n).assign(seen="all", subjects=0)]
     for name, own in tops.items():
         some = rows[rows.seen == name]
         tables.append(verdict(some, own, n).assign(seen=name, subjects=0))
-        for count, part in with_lost(some, own).groupby('subjects'):
+        for count, part in with_lost(some, own).groupby("subjects"):
             true = with_lost(own, own)
-            tables.append(summary(part, true[true.subjects == count], n=n).assign(set='all', seen=name, subjects=int(count)))
-    order = ['variant', 'seen', 'subjects', 'set', 'overlapping', 'figure', 'value', 'low', 'high', 'layouts', 'ceiling']
+            tables.append(summary(part, true[true.subjects == count], n=n).assign(set="all", seen=name, subjects=int(count)))
+    order = ["variant", "seen", "subjects", "set", "overlapping", "figure", "value", "low", "high", "layouts", "ceiling"]
     return pd.concat(tables, ignore_index=True)[order]
 
 def table_of_noises(
@@ -160,10 +160,10 @@ def table_alone(
     n:int=1000,          # drawings of the bootstrap
 )->pd.DataFrame:         # seen (a kind or 'all'), figure, value, low, high, layouts, ceiling
     "One reference, heard everywhere: is it there, and is it the right one?"
-    kept = dict(figures=('identity_anywhere', 'text', 'scene'), n=n)
-    groups = [('all', rows), *rows.groupby('seen', sort=False)]
-    tables = [summary(g[g.variant == 'alone'], g[g.variant == 'true scene'], by=(), **kept).assign(seen=name) for name, g in groups]
-    return pd.concat(tables, ignore_index=True)[['seen', 'figure', 'value', 'low', 'high', 'layouts', 'ceiling']]
+    kept = dict(figures=("identity_anywhere", "text", "scene"), n=n)
+    groups = [("all", rows), *rows.groupby("seen", sort=False)]
+    tables = [summary(g[g.variant == "alone"], g[g.variant == "true scene"], by=(), **kept).assign(seen=name) for name, g in groups]
+    return pd.concat(tables, ignore_index=True)[["seen", "figure", "value", "low", "high", "layouts", "ceiling"]]
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p020
 def tables(
@@ -172,26 +172,26 @@ def tables(
     n:int=1000,           # drawings of the bootstrap
 )->dict:                  # name -> the table
     "All that the card and the pages read, from the rows."
-    judge, run = load_judge(), (Path(out)/'run.txt').read_text()
-    rows, kinds, noises = _rows(out, 'layouts'), _rows_of_kinds(out), _rows(out, 'noises')
+    judge, run = load_judge(), (Path(out)/"run.txt").read_text()
+    rows, kinds, noises = _rows(out, "layouts"), _rows_of_kinds(out), _rows(out, "noises")
     truth = held_out_layouts(rows.layout.nunique())
-    many = kinds.groupby('seen').layout.nunique()
+    many = kinds.groupby("seen").layout.nunique()
     tops = {name: ceiling(judge, held_out_layouts(int(many[name]), (2, 5), **which)) for name, which in KINDS.items()}
     made = dict(evaluation=verdict(rows, ceiling(judge, truth), n).assign(run=run), kinds=table_of_kinds(kinds, tops, n),
-                noises=table_of_noises(noises, judge, noises.layout.nunique()), alone=table_alone(_rows(out, 'alone'), n),
-                words=nouns_seen(_rows(out, 'words')), language=claims_kept(_rows(out, 'claims')))
-    for name, table in made.items(): table.to_csv(Path(folder)/f'{name}.csv', index=False, float_format='%.4f')
+                noises=table_of_noises(noises, judge, noises.layout.nunique()), alone=table_alone(_rows(out, "alone"), n),
+                words=nouns_seen(_rows(out, "words")), language=claims_kept(_rows(out, "claims")))
+    for name, table in made.items(): table.to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4f")
     return made
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p023
 def _start(out, turn, folder, size, sampling):
     "One process of `measure`, on one thread, its lines in a file."
     arguments = dict(out=str(out), turn=turn, folder=str(folder), size=size, **sampling)
-    command = ('import json, sys; from anyms.stickers.protocol import measure; '
-               'measure(report=lambda line: print(line, flush=True), **json.loads(sys.argv[1]))')
-    alone = {'OMP_NUM_THREADS': '1', 'TOKENIZERS_PARALLELISM': 'false'}
-    log = open(out/f'log-{turn[0]}of{turn[1]}.txt', 'a')
-    return subprocess.Popen([sys.executable, '-c', command, json.dumps(arguments)], env=os.environ | alone,
+    command = ("import json, sys; from anyms.stickers.protocol import measure; "
+               "measure(report=lambda line: print(line, flush=True), **json.loads(sys.argv[1]))")
+    alone = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    log = open(out/f"log-{turn[0]}of{turn[1]}.txt", "a")
+    return subprocess.Popen([sys.executable, "-c", command, json.dumps(arguments)], env=os.environ | alone,
                             stdout=log, stderr=subprocess.STDOUT)
 
 def protocol(
@@ -208,7 +208,7 @@ def protocol(
     try: codes = [child.wait() for child in children]
     finally:
         for child in children: child.terminate()
-    logs = [out/f'log-{i}of{processes}.txt' for i in range(processes)]
+    logs = [out/f"log-{i}of{processes}.txt" for i in range(processes)]
     failed = [log for log, code in zip(logs, codes) if code]
     if failed:
         last = failed[0].read_text().strip().splitlines()[-1]
@@ -218,27 +218,27 @@ def protocol(
 # %% ../../nbs/stickers/07_protocol.ipynb #p027
 def _asked():
     "What is asked: a sentence, the table and the row that answer, how it is read, the bound and the number."
-    best = dict(set='all', subjects=0, variant='crop_merge')
+    best = dict(set="all", subjects=0, variant="crop_merge")
     for seen in KINDS:
-        for figure in ('AP50', 'mIoU', 'identity', 'text'):
-            yield f'{figure}, {seen}', 'kinds', dict(best, figure=figure, seen=seen), 'share', 'least', .93
-        for figure, most in (('missing', .05), ('lost', .05), ('ghost', .08)):
-            yield f'{figure}, {seen}', 'kinds', dict(best, figure=figure, seen=seen), 'value', 'most', most
+        for figure in ("AP50", "mIoU", "identity", "text"):
+            yield f"{figure}, {seen}", "kinds", dict(best, figure=figure, seen=seen), "share", "least", .93
+        for figure, most in (("missing", .05), ("lost", .05), ("ghost", .08)):
+            yield f"{figure}, {seen}", "kinds", dict(best, figure=figure, seen=seen), "value", "most", most
     for count, least in ((1, .97), (2, .9), (3, .8)):
-        yield f'nouns seen by text alone, {count} named', 'words', dict(stickers=count, said='drawn'), 'value', 'least', least
-    for seen in ('all', *KINDS):
-        where = dict(figure='identity_anywhere', seen=seen)
-        yield f'identity anywhere, one reference heard everywhere, {seen}', 'alone', where, 'share', 'least', .8
-    for figure, other, least in (('mIoU', 'full', .5), ('mIoU', 'full / n', .5), ('mIoU', 'joint', .5), ('identity', 'text_only', .7)):
-        where = dict(figure=figure, seen='all', set='difference', variant=f'crop_merge - {other}')
-        yield f'{figure}, crop_merge - {other}', 'kinds', where, 'value', 'least', least
+        yield f"nouns seen by text alone, {count} named", "words", dict(stickers=count, said="drawn"), "value", "least", least
+    for seen in ("all", *KINDS):
+        where = dict(figure="identity_anywhere", seen=seen)
+        yield f"identity anywhere, one reference heard everywhere, {seen}", "alone", where, "share", "least", .8
+    for figure, other, least in (("mIoU", "full", .5), ("mIoU", "full / n", .5), ("mIoU", "joint", .5), ("identity", "text_only", .7)):
+        where = dict(figure=figure, seen="all", set="difference", variant=f"crop_merge - {other}")
+        yield f"{figure}, crop_merge - {other}", "kinds", where, "value", "least", least
 
 ASKED = tuple(_asked())
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p028
 def _answer(folder, table, where):
     "The one row of a table that answers; None where the table or the row is not there."
-    file = Path(folder)/f'{table}.csv'
+    file = Path(folder)/f"{table}.csv"
     if not file.exists(): return None
     rows = pd.read_csv(file)
     for column, value in where.items():
@@ -249,15 +249,15 @@ def _answer(folder, table, where):
 def _line(folder, what, table, where, read, bound, number):
     "One line of `reached`."
     row = _answer(folder, table, where)
-    asked = f'{"at least" if bound == "least" else "at most"} {number:.2f}' + (' of the ceiling' if read == 'share' else '')
-    if row is None: return dict(what=what, asked=asked, reached='not measured', of='', met='')
-    top = row.get('ceiling', float('nan'))
-    got = row.value/top if read == 'share' else row.value
-    low, high = (row.low, row.high) if 'low' in row else (row.value-1.96*row.error, row.value+1.96*row.error)
-    said = f'{row.value:.2f} [{low:.2f}, {high:.2f}]'
-    met = got >= number if bound == 'least' else got <= number
-    return dict(what=what, asked=asked, reached=f'{got:.2f} of it: {said}' if read == 'share' else said,
-                of='' if pd.isna(top) else f'{top:.2f}', met='yes' if met else 'no')
+    asked = f'{"at least" if bound == "least" else "at most"} {number:.2f}' + (" of the ceiling" if read == "share" else "")
+    if row is None: return dict(what=what, asked=asked, reached="not measured", of="", met="")
+    top = row.get("ceiling", float("nan"))
+    got = row.value/top if read == "share" else row.value
+    low, high = (row.low, row.high) if "low" in row else (row.value-1.96*row.error, row.value+1.96*row.error)
+    said = f"{row.value:.2f} [{low:.2f}, {high:.2f}]"
+    met = got >= number if bound == "least" else got <= number
+    return dict(what=what, asked=asked, reached=f"{got:.2f} of it: {said}" if read == "share" else said,
+                of="" if pd.isna(top) else f"{top:.2f}", met="yes" if met else "no")
 
 def reached(
     folder:Path=WEIGHTS,  # weights with the tables of `tables`
@@ -268,12 +268,12 @@ def reached(
 
 def _steady(folder):
     "The line about noises: the mean over subjects."
-    file = Path(folder)/'noises.csv'
+    file = Path(folder)/"noises.csv"
     if not file.exists(): return
-    mean = pd.read_csv(file).groupby('variant').stands.mean()
-    true = f"{mean['true scene']:.2f}" if 'true scene' in mean else ''
-    yield dict(what='something stands in the box, over noises', asked='at least 0.95', reached=f"{mean['crop_merge']:.2f}",
-               of=true, met='yes' if mean['crop_merge'] >= .95 else 'no')
+    mean = pd.read_csv(file).groupby("variant").stands.mean()
+    true = f"{mean['true scene']:.2f}" if "true scene" in mean else ""
+    yield dict(what="something stands in the box, over noises", asked="at least 0.95", reached=f"{mean['crop_merge']:.2f}",
+               of=true, met="yes" if mean["crop_merge"] >= .95 else "no")
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p036
 GRID = tuple([dict(steps=20, guidance=g, scale=s) for g in (2., 3., 4.5) for s in (.8, 1., 1.3)]
@@ -288,19 +288,19 @@ def sampling_grid(
     judge=None,              # the embedded one if None
     file:Path=None,          # CSV that keeps what is measured; settings that stand in it are not drawn again
     report=None,             # called with a line after each setting
-    figures:tuple=('mIoU', 'AP50', 'identity', 'text', 'missing', 'ghost'),
+    figures:tuple=("mIoU", "AP50", "identity", "text", "missing", "ghost"),
 )->pd.DataFrame:             # a row per setting: steps, guidance, scale, pictures, and each figure
     "Crop-and-merge at every setting."
     truth, judge = truth or tuning_layouts(15), judge or load_judge()
     run = run_name(pipe, judge, layouts=len(truth), noises=noises)
-    rows = pd.read_csv(file).to_dict('records') if file and Path(file).exists() else []
-    if any(row['run'] != run for row in rows):
+    rows = pd.read_csv(file).to_dict("records") if file and Path(file).exists() else []
+    if any(row["run"] != run for row in rows):
         raise ValueError(f"file={str(file)!r} holds another run; choose another file or delete it")
-    done = {(row['steps'], row['guidance'], row['scale']) for row in rows}
+    done = {(row["steps"], row["guidance"], row["scale"]) for row in rows}
     for settings in grid:
-        if tuple(settings[k] for k in ('steps', 'guidance', 'scale')) in done: continue
+        if tuple(settings[k] for k in ("steps", "guidance", "scale")) in done: continue
         rows.append(_at(pipe, truth, judge, noises, settings, figures) | dict(run=run))
-        if file: pd.DataFrame(rows).to_csv(file, index=False, float_format='%.4f')
+        if file: pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4f")
         if report: report(rows[-1])
     return pd.DataFrame(rows)
 
@@ -308,10 +308,10 @@ def _at(pipe, truth, judge, noises, settings, figures):
     "One row of the grid."
     told = []
     for i, one in enumerate(truth):
-        images = draw_together(pipe, one['prompt'], as_layout(one), [('crop_merge', 1000*k+i) for k in range(noises)], **settings)
+        images = draw_together(pipe, one["prompt"], as_layout(one), [("crop_merge", 1000*k+i) for k in range(noises)], **settings)
         told += [judge([image], [one]) for image in images]
-    table = bootstrap(pd.concat(told, ignore_index=True), n=200, figures=figures).set_index('figure')
-    half = (table.high['mIoU']-table.low['mIoU'])/2
+    table = bootstrap(pd.concat(told, ignore_index=True), n=200, figures=figures).set_index("figure")
+    half = (table.high["mIoU"]-table.low["mIoU"])/2
     return settings | dict(pictures=noises*len(truth)) | table.value.to_dict() | dict(plus_minus=half)
 
 # %% ../../nbs/stickers/07_protocol.ipynb #p040c
@@ -322,14 +322,14 @@ def trio_truth(
 )->dict:          # as `held_out_layouts` gives them
     "Three stickers on the beach, each as large as its aspect allows in a box of `STAGE`."
     boxes = []
-    for (x0, y0, x1, y1), extent in zip(STAGE, cell_size('cpu')[trio].tolist()):
+    for (x0, y0, x1, y1), extent in zip(STAGE, cell_size("cpu")[trio].tolist()):
         scale = min((x1-x0)/extent[0], (y1-y0)/extent[1])/2
         middle, half = ((x0+x1)/2, (y0+y1)/2), (scale*extent[0], scale*extent[1])
         boxes.append([middle[0]-half[0], middle[1]-half[1], middle[0]+half[0], middle[1]+half[1]])
     names = [sprites()[i].noun for i in trio.tolist()]
-    prompt = f'{listed([article(name) for name in names])} on the beach'
+    prompt = f"{listed([article(name) for name in names])} on the beach"
     return dict(id=f"T{'-'.join(map(str, trio.tolist()))}", prompt=prompt, boxes=boxes, sprites=trio.tolist(), nouns=names,
-                place='beach', hue=[0.]*3, u=[.5]*8, overlapping=False)
+                place="beach", hue=[0.]*3, u=[.5]*8, overlapping=False)
 
 def judge_trios(
     pipe,               # pipeline with the adapter loaded, from `anyms.load`
@@ -341,11 +341,11 @@ def judge_trios(
     judge, rows = judge or load_judge(), []
     for trio in trios:
         truth = trio_truth(trio)
-        images = draw_together(pipe, truth['prompt'], as_layout(truth), [('crop_merge', seed) for seed in noises])
+        images = draw_together(pipe, truth["prompt"], as_layout(truth), [("crop_merge", seed) for seed in noises])
         told = judge(images, [truth]*len(images)).query("kind == 'subject'")
-        names = ', '.join(f'{sprites()[i].noun} ({sprites()[i].drawing})' for i in trio.tolist())
-        rows.append(dict(trio=names, sprites=trio.tolist(), **told[['identity', 'iou', 'text']].mean(), noises=len(images)))
-    return pd.DataFrame(rows).sort_values(['identity', 'iou'], ascending=False, ignore_index=True, kind='stable')
+        names = ", ".join(f"{sprites()[i].noun} ({sprites()[i].drawing})" for i in trio.tolist())
+        rows.append(dict(trio=names, sprites=trio.tolist(), **told[["identity", "iou", "text"]].mean(), noises=len(images)))
+    return pd.DataFrame(rows).sort_values(["identity", "iou"], ascending=False, ignore_index=True, kind="stable")
 
 def choose_cast(
     pipe,                  # pipeline with the adapter loaded, from `anyms.load`
@@ -360,6 +360,6 @@ def choose_cast(
     first = judge_trios(pipe, trios, few)
     chosen = torch.tensor(first.sprites[:best].tolist())
     story = torch.tensor([[find(*member) for member in CAST[0]]])
-    table = pd.concat([judge_trios(pipe, chosen, many), judge_trios(pipe, story, many)], ignore_index=True).drop(columns='sprites')
-    if file: table.to_csv(file, index=False, float_format='%.4f')
+    table = pd.concat([judge_trios(pipe, chosen, many), judge_trios(pipe, story, many)], ignore_index=True).drop(columns="sprites")
+    if file: table.to_csv(file, index=False, float_format="%.4f")
     return table

@@ -58,14 +58,14 @@ class Muon(torch.optim.Optimizer):
         "One step along the orthogonalised average."
         for group in self.param_groups:
             alike = {}   # matrices of one shape go through the iteration together
-            for p in group['params']:
+            for p in group["params"]:
                 if p.grad is None: continue
-                average = self.state[p].setdefault('average', torch.zeros_like(p))
-                average.lerp_(p.grad, 1-group['momentum'])
-                alike.setdefault(p.flatten(1).shape, []).append((p, p.grad.lerp(average, group['momentum']).flatten(1)))   # Nesterov
+                average = self.state[p].setdefault("average", torch.zeros_like(p))
+                average.lerp_(p.grad, 1-group["momentum"])
+                alike.setdefault(p.flatten(1).shape, []).append((p, p.grad.lerp(average, group["momentum"]).flatten(1)))   # Nesterov
             for shape, pairs in alike.items():
                 steps = orthogonal(torch.stack([g for _, g in pairs]))*(.2*max(shape)**.5)
-                for (p, _), step in zip(pairs, steps): p.add_(step.view_as(p), alpha=-group['lr'])
+                for (p, _), step in zip(pairs, steps): p.add_(step.view_as(p), alpha=-group["lr"])
 
 # %% ../../nbs/stickers/02_train.ipynb #c011
 def optimisers(
@@ -74,12 +74,12 @@ def optimisers(
     muon:float=0,       # peak learning rate of Muon; 0: Adam for everything
 )->list:                # one or two optimisers; each group knows its `peak`
     "Muon for the matrices inside, AdamW for the rest."
-    def inside(name, p): return muon and p.ndim in (2, 4) and not any(w in name for w in ('embedding', 'conv_in', 'conv_out'))
+    def inside(name, p): return muon and p.ndim in (2, 4) and not any(w in name for w in ("embedding", "conv_in", "conv_out"))
     named = [(n, p) for n, p in modules.named_parameters() if p.requires_grad]
     rest, matrices = [p for n, p in named if not inside(n, p)], [p for n, p in named if inside(n, p)]
     both = [torch.optim.AdamW(rest, lr=lr, betas=(.9, .99), weight_decay=1e-3, fused=True)]
     if matrices: both.append(Muon(matrices, muon))
-    for o in both: o.param_groups[0]['peak'] = o.param_groups[0]['lr']
+    for o in both: o.param_groups[0]["peak"] = o.param_groups[0]["lr"]
     return both
 
 # %% ../../nbs/stickers/02_train.ipynb #c014
@@ -88,39 +88,39 @@ class Run:
     def __init__(self, folder, modules, lr, muon=0, average=.997, cool=.25, before=None):
         self.folder, self.modules, self.decay, self.cool = _made(Path(folder)), nn.ModuleDict(modules), average, cool
         self.optimisers = optimisers(self.modules, lr, muon)
-        self.owner = {p: o for o in self.optimisers for g in o.param_groups for p in g['params']}
+        self.owner = {p: o for o in self.optimisers for g in o.param_groups for p in g["params"]}
         self.params = [p for p in self.modules.parameters() if p.requires_grad]
         self.average = {k: v.detach().clone() for k, v in self.modules.state_dict().items()}
         self.step, self.since = 0, 0
         self._count(before or {})
-        self.resumed = (self.folder/'state.json').exists()
+        self.resumed = (self.folder/"state.json").exists()
         if self.resumed: self._resume()
 
     def _count(self, state):
         "What has been seen so far, and what it took."
-        self.seen, self.log = state.get('seen', 0), list(state.get('log', []))
-        self.pictures = Counter(state.get('pictures', {}))   # kind of picture -> how many
-        self.core_hours = state.get('core_hours', 0.)
+        self.seen, self.log = state.get("seen", 0), list(state.get("log", []))
+        self.pictures = Counter(state.get("pictures", {}))   # kind of picture -> how many
+        self.core_hours = state.get("core_hours", 0.)
 
     def _resume(self):
-        state = json.loads((self.folder/'state.json').read_text())
-        self.step = state['step']
+        state = json.loads((self.folder/"state.json").read_text())
+        self.step = state["step"]
         self._count(state)
-        self.modules.load_state_dict(load_file(self.folder/'weights.safetensors'))
+        self.modules.load_state_dict(load_file(self.folder/"weights.safetensors"))
         device = str(self.params[0].device)
-        self.average = load_file(self.folder/'average.safetensors', device=device)
-        moments = load_file(self.folder/'optimiser.safetensors', device=device)
+        self.average = load_file(self.folder/"average.safetensors", device=device)
+        moments = load_file(self.folder/"optimiser.safetensors", device=device)
         for i, p in enumerate(self.params):
-            mine = {k.split('.')[1]: v for k, v in moments.items() if k.split('.')[0] == str(i)}
-            if 'step' in mine: mine['step'] = mine['step'].cpu()
-            if ('average' in mine) == isinstance(self.owner[p], Muon): self.owner[p].state[p] = mine   # a run may change its optimiser
+            mine = {k.split(".")[1]: v for k, v in moments.items() if k.split(".")[0] == str(i)}
+            if "step" in mine: mine["step"] = mine["step"].cpu()
+            if ("average" in mine) == isinstance(self.owner[p], Muon): self.owner[p].state[p] = mine   # a run may change its optimiser
 
     def update(self, share, n):
         "One optimiser step; `share` of the time box that is used up (0..1) cools the learning rate down over its last part."
         self.since += 1
         nn.utils.clip_grad_norm_(self.params, 1.)
         for o in self.optimisers:
-            for group in o.param_groups: group['lr'] = group['peak']*min(1, self.since/50)*min(1, .03+(1-share)/self.cool)
+            for group in o.param_groups: group["lr"] = group["peak"]*min(1, self.since/50)*min(1, .03+(1-share)/self.cool)
             o.step()
             o.zero_grad(set_to_none=True)
         self.step += 1
@@ -136,31 +136,31 @@ class Run:
 
     def save(self):
         "Write everything, each file whole or not at all."
-        moments = {f'{i}.{k}': torch.as_tensor(v).contiguous().clone() for i, p in enumerate(self.params) for k, v in self.owner[p].state[p].items()}
-        for name, state in (('weights', self.modules.state_dict()), ('average', self.average), ('optimiser', moments)):
-            save_file({k: v.contiguous() for k, v in state.items()}, self.folder/f'{name}.part')
-            os.replace(self.folder/f'{name}.part', self.folder/f'{name}.safetensors')
-        (self.folder/'state.part').write_text(json.dumps(self.state(), indent=1))
-        os.replace(self.folder/'state.part', self.folder/'state.json')
+        moments = {f"{i}.{k}": torch.as_tensor(v).contiguous().clone() for i, p in enumerate(self.params) for k, v in self.owner[p].state[p].items()}
+        for name, state in (("weights", self.modules.state_dict()), ("average", self.average), ("optimiser", moments)):
+            save_file({k: v.contiguous() for k, v in state.items()}, self.folder/f"{name}.part")
+            os.replace(self.folder/f"{name}.part", self.folder/f"{name}.safetensors")
+        (self.folder/"state.part").write_text(json.dumps(self.state(), indent=1))
+        os.replace(self.folder/"state.part", self.folder/"state.json")
 
 # %% ../../nbs/stickers/02_train.ipynb #c015
 def _span(minutes, box):
     "A time, in seconds where the time box is short."
-    return f'{minutes:.1f} min' if box >= 2 else f'{60*minutes:.0f} s'
+    return f"{minutes:.1f} min" if box >= 2 else f"{60*minutes:.0f} s"
 
 def _opening(run, minutes):
     "The first line of a call."
     time_box = _span(minutes, minutes)
-    name, seen = run.folder.name, f'{run.seen:,} pictures seen'
-    if run.resumed: return f'{name}: goes on with {run.folder}, step {run.step:,}, {seen}; {time_box}'
-    start = f'weights that have seen {run.seen:,} pictures' if run.seen else 'nothing'
-    return f'{name}: starts in {run.folder} from {start}; {time_box}'
+    name, seen = run.folder.name, f"{run.seen:,} pictures seen"
+    if run.resumed: return f"{name}: goes on with {run.folder}, step {run.step:,}, {seen}; {time_box}"
+    start = f"weights that have seen {run.seen:,} pictures" if run.seen else "nothing"
+    return f"{name}: starts in {run.folder} from {start}; {time_box}"
 
 def _line(run, used, minutes, loss):
     "How far a call has come."
     left = _span(max(0., minutes-used), minutes)
-    spent = f'{_span(used, minutes)} of {_span(minutes, minutes)}, {left} left'
-    return f'{run.folder.name}: {spent}, {run.seen:,} pictures seen, loss {loss:.4f}'
+    spent = f"{_span(used, minutes)} of {_span(minutes, minutes)}, {left} left"
+    return f"{run.folder.name}: {spent}, {run.seen:,} pictures seen, loss {loss:.4f}"
 
 class Clock:
     "Minutes since the start, the mean loss since the last note, and processor time."
@@ -192,7 +192,7 @@ def timed(
     report=print,     # called with a line of progress
 )->Run:
     "Call `body` until the time is over; tell, log, save, and survive an interrupt."
-    clock, saved, told, word = Clock(), 0., 0., 'saved'
+    clock, saved, told, word = Clock(), 0., 0., "saved"
     pause = min(1., max(1/60, minutes/20))   # minutes between lines
     report(_opening(run, minutes), flush=True)
     try:
@@ -208,11 +208,11 @@ def timed(
                 saved = clock.minutes
                 _note(run, clock)
                 run.save()
-    except KeyboardInterrupt: word = 'interrupted: saved'
+    except KeyboardInterrupt: word = "interrupted: saved"
     if clock.losses: _note(run, clock)
     run.save()
-    seen = f'{run.seen:,} pictures seen, {run.core_hours:.3f} core-hours'
-    report(f'{run.folder.name}: {word} in {run.folder}, {seen}', flush=True)
+    seen = f"{run.seen:,} pictures seen, {run.core_hours:.3f} core-hours"
+    report(f"{run.folder.name}: {word} in {run.folder}, {seen}", flush=True)
     return run
 
 # %% ../../nbs/stickers/02_train.ipynb #c019
@@ -228,7 +228,7 @@ def begin(
     start:Path=WEIGHTS,  # weights written by `save` to go on from; None, or a folder without weights: from scratch
 )->tuple:                # (pipeline with an adapter, stage -> {'seen', 'log', ...} so far)
     "Where a new run starts."
-    card = Path(start or '')/'training.json'
+    card = Path(start or "")/"training.json"
     if start is None or not card.exists():
         pipe = make_pipeline()
         principal_encoder(pipe.vae)
@@ -237,7 +237,7 @@ def begin(
     pipe = load(start)
     learn_words(pipe)
     if adapter_tokens(pipe.unet) != TOKENS: new_adapter(pipe)
-    return pipe, json.loads(card.read_text()).get('stages', {})
+    return pipe, json.loads(card.read_text()).get("stages", {})
 
 # %% ../../nbs/stickers/02_train.ipynb #c026
 def encode_captions(
@@ -246,7 +246,7 @@ def encode_captions(
 )->tuple:           # (context [b t c], pooled [b c])
     "Text as SDXL reads it: the last hidden layer but one of both encoders side by side, and the second's pooled vector."
     longest = pipe.tokenizer.model_max_length
-    words = pipe.tokenizer(captions, padding='max_length', truncation=True, max_length=longest, return_tensors='pt')
+    words = pipe.tokenizer(captions, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
     ids = words.input_ids.to(pipe.device)
     one = pipe.text_encoder(ids, output_hidden_states=True).hidden_states[-2]
     two = pipe.text_encoder_2(ids, output_hidden_states=True)
@@ -275,10 +275,10 @@ SIDE = PIXELS   # what the size conditioning names in every step: the size that 
 @contextmanager
 def finished_tokens(unet):
     "Inside, what reaches the U-Net as `image_embeds` are the adapter's tokens already."
-    resampler = unet._modules['encoder_hid_proj']
-    unet._modules['encoder_hid_proj'] = nn.Identity()
+    resampler = unet._modules["encoder_hid_proj"]
+    unet._modules["encoder_hid_proj"] = nn.Identity()
     try: yield
-    finally: unet._modules['encoder_hid_proj'] = resampler
+    finally: unet._modules["encoder_hid_proj"] = resampler
 
 def predict(
     pipe,
@@ -317,7 +317,7 @@ def cell_colours(
 )->Tensor:             # colours of every cell, row by row [m cells*cells 3*8*8]
     "What a cell of a reference looks like."
     small = F.adaptive_avg_pool2d(pixels, COLOURS*cells)
-    return rearrange(small, 'm c (y p) (x q) -> m (y x) (c p q)', y=cells, x=cells)
+    return rearrange(small, "m c (y p) (x q) -> m (y x) (c p q)", y=cells, x=cells)
 
 def cell_loss(
     probe,          # linear map from a token to the colours of its cell
@@ -337,8 +337,8 @@ def least_squares(
 )->None:
     "The best probe at once, without a training step: it is linear."
     one = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-    square = torch.einsum('mi,mk,mj->kij', one, weight, one)/len(x)
-    right = torch.einsum('mi,mk,mk->ki', one, weight, y)/len(x)
+    square = torch.einsum("mi,mk,mj->kij", one, weight, one)/len(x)
+    right = torch.einsum("mi,mk,mk->ki", one, weight, y)/len(x)
     eye = torch.eye(one.shape[1]).to(x)
     best = torch.linalg.solve(square+ridge*eye, right[..., None])[..., 0]
     probe.weight.data.copy_(best[:, :-1].view_as(probe.weight))
@@ -376,8 +376,8 @@ def fit_cells(
     pixels = references(one.sprite[:, 0], one.hue[:, 0], REFERENCE, paper).to(pipe.device)*2-1
     tokens = encode_references(pipe, pixels)
     x, y = tokens[:n].flatten(0, 1), cell_colours(pixels[:n]).flatten(0, 1)
-    least_squares(heads['cells'], x, y, torch.ones_like(y[:, :1]))
-    return cell_loss(heads['cells'], tokens[n:], pixels[n:]).item()
+    least_squares(heads["cells"], x, y, torch.ones_like(y[:, :1]))
+    return cell_loss(heads["cells"], tokens[n:], pixels[n:]).item()
 
 # %% ../../nbs/stickers/02_train.ipynb #r014
 def teach_tokens(
@@ -390,20 +390,20 @@ def teach_tokens(
 )->float:                 # the last loss
     "The first lesson of a new adapter: image encoder, resampler and probe alone, on single references."
     resampler = adapter_parts(pipe.unet)[0]
-    pupils = nn.ModuleDict(dict(image_encoder=pipe.image_encoder, resampler=resampler, cells=heads['cells']))
+    pupils = nn.ModuleDict(dict(image_encoder=pipe.image_encoder, resampler=resampler, cells=heads["cells"]))
     both, clock = optimisers(pupils, 1e-3, 2e-3), Clock()
     for step in range(steps):
         used = max(step/steps, clock.minutes/minutes)
         if used >= 1: break
         pixels = reference_batch(batch, 9_000_000+step, hue=.5)[1].to(pipe.device)
-        loss = cell_loss(heads['cells'], encode_references(pipe, pixels), pixels)
+        loss = cell_loss(heads["cells"], encode_references(pipe, pixels), pixels)
         loss.backward()
         for o in both:
-            for group in o.param_groups: group['lr'] = group['peak']*min(1, (step+1)/50)*min(1, .03+(1-used)/.3)
+            for group in o.param_groups: group["lr"] = group["peak"]*min(1, (step+1)/50)*min(1, .03+(1-used)/.3)
             o.step()
         pupils.zero_grad(set_to_none=True)
         clock.losses.append(loss.item())
-        said = f'tokens: {step+1} of {steps} steps, error of the colours {loss.item():.4f}'
+        said = f"tokens: {step+1} of {steps} steps, error of the colours {loss.item():.4f}"
         if step%100 == 99: report(said, flush=True)
     return clock.losses[-1] if clock.losses else math.nan
 
@@ -470,13 +470,13 @@ def close_ups(
     pixels, zoom = torch.cat([pixels, torch.zeros_like(pixels[:1])]), zoom[of]   # the last is no reference
     of, slot = torch.where(absent, m, of), torch.zeros(n, dtype=torch.long)
     silent = (kind < .05) | (kind > .1) & (kind < .2)
-    captions = ['' if silent[i] else caption(what, i, core and float(kind[i]) > .55) for i in range(n)]
-    return Batch('close-up', what, paint(what, (side, side)), captions, pixels, of, zoom, slot)
+    captions = ["" if silent[i] else caption(what, i, core and float(kind[i]) > .55) for i in range(n)]
+    return Batch("close-up", what, paint(what, (side, side)), captions, pixels, of, zoom, slot)
 
 # %% ../../nbs/stickers/02_train.ipynb #r097
 def unseen(
     n:int,
-    split:str='drawing',    # 'drawing' or 'noun': what no training has seen; 'train'
+    split:str="drawing",    # 'drawing' or 'noun': what no training has seen; 'train'
     side:int=64,            # of the picture in pixels
     sides:tuple=(.3, .7),   # least and most longest side of the sticker, as a share
     seed:int=77,
@@ -513,7 +513,7 @@ def place_in(
 )->Tensor:       # (u, v) of every position, 0..1 inside the box [n 2 gh gw]
     "Where the middle of every position lies in a box."
     gh, gw = grid
-    y, x = torch.meshgrid((torch.arange(gh)+.5)/gh, (torch.arange(gw)+.5)/gw, indexing='ij')
+    y, x = torch.meshgrid((torch.arange(gh)+.5)/gh, (torch.arange(gw)+.5)/gw, indexing="ij")
     low, high = box[:, :2, None, None], box[:, 2:, None, None]
     return (torch.stack([x, y])-low)/(high-low).clamp(min=1e-4)
 
@@ -524,7 +524,7 @@ def bilinear(
     "Which cells a place lies between; the sum is 1 inside, 0 far outside."
     distance = (at[..., None]*cells-.5-torch.arange(cells)).abs()
     across, down = (1-distance).clamp(min=0).unbind(1)
-    return rearrange(down[..., :, None]*across[..., None, :], 'n h w y x -> n h w (y x)')
+    return rearrange(down[..., :, None]*across[..., None, :], "n h w y x -> n h w (y x)")
 
 def visible(
     what:Scenes,
@@ -548,16 +548,16 @@ def token_targets(
     "Where every position of a sticker should read in its reference; the coarser grid gets the mean of its four."
     rows, (h, w) = torch.arange(len(what)), (size[0]//GRID, size[1]//GRID)
     sprite, box = what.sprite[rows, slot].clamp(min=0), what.box[rows, slot]
-    cell = cell_size('cpu')[sprite]
+    cell = cell_size("cpu")[sprite]
     extent = cell/cell.amax(1, keepdim=True)*zoom[:, None]            # of the sticker in the reference
     at = .5+(place_in(box, (h, w))-.5)*extent[:, :, None, None]
-    read = rearrange(bilinear(at), 'n h w r -> n r h w')
+    read = rearrange(bilinear(at), "n h w r -> n r h w")
     seen = visible(what, slot, size)*(read.sum(1, keepdim=True) > .5)
     targets = {}
     for k in (1, 2):
         mean, weight = F.avg_pool2d(read*seen, k), F.avg_pool2d(seen, k)
         share = mean/mean.sum(1, keepdim=True).clamp(min=1e-6)
-        targets[(h//k)*(w//k)] = rearrange(share, 'n r h w -> n (h w) r'), weight.flatten(1)
+        targets[(h//k)*(w//k)] = rearrange(share, "n r h w -> n (h w) r"), weight.flatten(1)
     return targets
 
 # %% ../../nbs/stickers/02_train.ipynb #r034
@@ -598,7 +598,7 @@ class TaughtAttention(nn.Module):
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
         "Queries [b n c], (context [b t c], [tokens [b 1 r c]] or []) -> [b n c]."
-        split = lambda x: rearrange(x, 'b n (h d) -> b h n d', h=attn.heads)
+        split = lambda x: rearrange(x, "b n (h d) -> b h n d", h=attn.heads)
         context, images = encoder_hidden_states
         q = split(attn.to_q(hidden_states))
         out = scaled_dot_product_attention(q, split(attn.to_k(context)), split(attn.to_v(context)))
@@ -608,7 +608,7 @@ class TaughtAttention(nn.Module):
             weights = (q @ k.mT/q.shape[-1]**.5).softmax(-1)
             if self.asked: self.lesson.ask(weights)
             out = out+self.lesson.hear(weights @ v)
-        return attn.to_out[1](attn.to_out[0](rearrange(out, 'b h n d -> b n (h d)')))
+        return attn.to_out[1](attn.to_out[0](rearrange(out, "b h n d -> b n (h d)")))
 
 # %% ../../nbs/stickers/02_train.ipynb #r036
 @contextmanager
@@ -618,17 +618,17 @@ def taught(
     "Inside, the adapter's layers keep their softmax and two blocks keep their features; afterwards the U-Net is what it was."
     own = find_processors(unet)
     if any(isinstance(p, TaughtAttention) for p in own.values()):
-        raise RuntimeError('unet is being taught already; leave the other `with taught(...)` first')
+        raise RuntimeError("unet is being taught already; leave the other `with taught(...)` first")
     lesson, hooks = Lesson(), []
     def keep(name):
         def hook(module, args, out): lesson.features[name] = out[0] if isinstance(out, tuple) else out
         return hook
     try:
         for name, processor in own.items():
-            asked = name.startswith(('up_blocks', 'down_blocks.1'))
+            asked = name.startswith(("up_blocks", "down_blocks.1"))
             unet.get_submodule(name).processor = TaughtAttention(processor, lesson, asked)
-        hooks.append(unet.up_blocks[0].register_forward_hook(keep('up')))
-        hooks.append(unet.down_blocks[1].attentions[-1].register_forward_hook(keep('down')))
+        hooks.append(unet.up_blocks[0].register_forward_hook(keep("up")))
+        hooks.append(unet.down_blocks[1].attentions[-1].register_forward_hook(keep("down")))
         yield lesson
     finally:
         for name, processor in own.items(): unet.get_submodule(name).processor = processor
@@ -665,7 +665,7 @@ def probe_loss(
 )->Tensor:           # a number
     "Squared errors of both probes."
     loss = 0.
-    for name in ('up', 'down'): loss = loss+((heads[name](features[name])-answers).square()*weight).mean()
+    for name in ("up", "down"): loss = loss+((heads[name](features[name])-answers).square()*weight).mean()
     return loss
 
 # %% ../../nbs/stickers/02_train.ipynb #r049
@@ -687,7 +687,7 @@ def heard(
     across = (x >= low[..., :1]) & (x < high[..., :1])
     down = (y >= low[..., 1:]) & (y < high[..., 1:])
     inside = down[..., :, None] & across[..., None, :] & there[..., None, None]
-    return rearrange(inside.any(1) | everywhere[:, None, None], 'n h w -> n 1 (h w) 1').float()
+    return rearrange(inside.any(1) | everywhere[:, None, None], "n h w -> n 1 (h w) 1").float()
 
 def loosened(
     box:Tensor,           # [n k 4]
@@ -720,7 +720,7 @@ def in_several_places(
     count = torch.randint(1, most+1, (len(what),), generator=rng)
     sprite, hue = what.sprite[:, :1].repeat(1, most), what.hue[:, :1].repeat(1, most)
     sprite[torch.arange(most) >= count[:, None]] = -1
-    aspect = cell_size('cpu')[sprite.clamp(min=0)]
+    aspect = cell_size("cpu")[sprite.clamp(min=0)]
     aspect = aspect/aspect.amax(-1, keepdim=True)
     box = _on_grid(_boxes(sprite, count, aspect, rng, (64, 64)), (64, 64), GRID)
     return Scenes(sprite, box, hue, what.place, what.u)
@@ -778,7 +778,7 @@ def region_caption(
 )->str:
     "Nothing; the place; what is seen; all that the scene has; or one to three nouns that stand nowhere besides."
     kind = dice.random()
-    if kind < .12: return ''
+    if kind < .12: return ""
     if not mode.named or kind < .25: return caption(shown, i, False)
     if not more: return caption(shown, i)
     seen = mode.copies == 1 and (mode.stickers[1] > 1 or kind < .55)
@@ -787,7 +787,7 @@ def region_caption(
     strangers = [w for w in nouns()[:CORE] if w not in words]
     words += dice.sample(strangers, dice.randint(0, 2) if mode.copies > 1 else dice.randint(1, 3))
     dice.shuffle(words)
-    return f'{listed([article(w) for w in words])} {PLACES[int(whole.place[i])].phrase}'.strip()
+    return f"{listed([article(w) for w in words])} {PLACES[int(whole.place[i])].phrase}".strip()
 
 # %% ../../nbs/stickers/02_train.ipynb #r060
 class Recipe(NamedTuple):
@@ -800,7 +800,7 @@ class Recipe(NamedTuple):
     probes:float=.3        # 5: weight of the probes for mask and place
     regional:bool=True     # 6: the reference is heard only where its sticker stands
     copies:bool=True       # 6: the same sticker in several places
-    mix:str='rcscrca'      # 7: steps by turns: r scenes, s windows of scenes, a close-ups, c words
+    mix:str="rcscrca"      # 7: steps by turns: r scenes, s windows of scenes, a close-ups, c words
     more:bool=True         # 8: captions say more than the window shows
     decisive:bool=True     # 9: noise levels that decide composition
 
@@ -849,7 +849,7 @@ def regions(
     box, everywhere = loosened(whole.box, rng)
     grids, seen = levels((side//GRID,)*2, 3), sounding & (part > 0)
     where = {gh*gw: heard(box, seen, everywhere, (gh, gw)) for gh, gw in grids}
-    kind, region = 'region' if side == 64 else 'window', where if recipe.regional else None
+    kind, region = "region" if side == 64 else "window", where if recipe.regional else None
     return Batch(kind, whole, pictures, captions, pixels, rows, zoom, slot, region)
 
 # %% ../../nbs/stickers/02_train.ipynb #r073
@@ -877,7 +877,7 @@ def words_only(
     else:
         what = scenes(n, seed=320_000_000+step, stickers=(0, 4), words=CORE, places=PLACED, size=size, grid=GRID)
         said = [caption(what, i) for i in range(n)]
-    return Batch('words', what, paint(what, size), ['' if i%10 == step%10 else said[i] for i in range(n)])
+    return Batch("words", what, paint(what, size), ["" if i%10 == step%10 else said[i] for i in range(n)])
 
 # %% ../../nbs/stickers/02_train.ipynb #r079
 def losses(
@@ -901,7 +901,7 @@ def losses(
     if batch.pixels is not None:
         pixels = batch.pixels.to(device)
         found = encode_references(pipe, pixels)
-        tokens, cells = found[batch.of.to(device)], cell_loss(heads['cells'], found, pixels)
+        tokens, cells = found[batch.of.to(device)], cell_loss(heads["cells"], found, pixels)
         lesson.begin(*_told(batch, size, clear, recipe, device))
     v = predict(pipe, noisy, t, batch.captions, tokens)
     answers, weight = probe_answers(mask, place)
@@ -921,8 +921,8 @@ def total(
     recipe:Recipe,
 )->Tensor:           # a number
     "The loss whose gradient is taken."
-    lessons = ('cells', 'attention', 'probes')
-    return found['velocity']+sum(getattr(recipe, name)*found[name] for name in lessons)
+    lessons = ("cells", "attention", "probes")
+    return found["velocity"]+sum(getattr(recipe, name)*found[name] for name in lessons)
 
 # %% ../../nbs/stickers/02_train.ipynb #r083
 @torch.no_grad()
@@ -941,8 +941,8 @@ def fit_probes(
     tokens = encode_references(pipe, batch.pixels.to(device))
     predict(pipe, noised(pipe, z, t, 0)[0], t, batch.captions, tokens)
     answers, weight = probe_answers(*(x.to(device) for x in geometry(batch.what, (64, 64))))
-    flat = lambda x: rearrange(x, 'n c h w -> (n h w) c')
-    for name in ('up', 'down'):
+    flat = lambda x: rearrange(x, "n c h w -> (n h w) c")
+    for name in ("up", "down"):
         least_squares(heads[name], flat(lesson.features[name]), flat(answers), flat(weight), .02)
 
 # %% ../../nbs/stickers/02_train.ipynb #r086
@@ -953,15 +953,15 @@ def make_batch(
 )->Batch:
     "What a step shows."
     kind = recipe.mix[step%len(recipe.mix)]
-    if kind == 'r': return regions(step, size, 64, recipe)
-    if kind == 's': return regions(step, size*5//3, 40 if step%2 else 48, recipe)
-    if kind == 'a': return close_ups(step, size*8//3, recipe.share)
-    if kind == 'c': return words_only(step, max(1, size*5//6))
+    if kind == "r": return regions(step, size, 64, recipe)
+    if kind == "s": return regions(step, size*5//3, 40 if step%2 else 48, recipe)
+    if kind == "a": return close_ups(step, size*8//3, recipe.share)
+    if kind == "c": return words_only(step, max(1, size*5//6))
     raise ValueError(f"mix={recipe.mix!r}: use the letters r (scenes), s (windows), a (close-ups) and c (words)")
 
 def parts(pipe):
     "What a joint run trains, adapter included, and the encoder whose latents it has learned."
-    names = ('unet', 'text_encoder', 'text_encoder_2', 'image_encoder')
+    names = ("unet", "text_encoder", "text_encoder_2", "image_encoder")
     return dict({name: getattr(pipe, name) for name in names}, encoder=pipe.vae.encoder)
 
 def first_lessons(
@@ -975,7 +975,7 @@ def first_lessons(
     "Before the first step of a run: probes that fit, after tokens that know their cells."
     known = fit_cells(pipe, heads)
     if recipe.first and known > .1:
-        report(f'tokens: error of the colours {known:.3f}, so they are taught first', flush=True)
+        report(f"tokens: error of the colours {known:.3f}, so they are taught first", flush=True)
         teach_tokens(pipe, heads, minutes, report=report)
     fit_probes(pipe, heads, lesson)
 
@@ -983,7 +983,7 @@ def first_lessons(
 def train_joint(
     out:Path,                # run folder
     minutes:float,           # time box
-    device:str='cpu',
+    device:str="cpu",
     batch:int=48,            # scenes of 64 pixels a step; of smaller pictures more
     lr:float=6e-4,           # of Adam
     muon:float=2e-3,         # of Muon
@@ -998,17 +998,17 @@ def train_joint(
     pipe.vae.requires_grad_(False)
     heads, clock = make_heads(pipe), Clock()
     with taught(pipe.unet) as lesson:
-        new = not (Path(out)/'joint'/'state.json').exists()
+        new = not (Path(out)/"joint"/"state.json").exists()
         if new: first_lessons(pipe, heads, lesson, minutes/4, recipe, report)
         pupils = dict(parts(pipe), heads=heads)
-        run = Run(Path(out)/'joint', pupils, lr, muon, average=.998, cool=.3, before=before.get('joint'))
+        run = Run(Path(out)/"joint", pupils, lr, muon, average=.998, cool=.3, before=before.get("joint"))
         run.core_hours += clock.core_hours()
         def body(step):
             shown = make_batch(step, batch, recipe)
             found = losses(pipe, heads, lesson, shown, 1_000_000_000+2*step, recipe)
             total(found, recipe).backward()
             run.pictures[shown.kind] += len(shown)
-            return found['velocity'].item(), len(shown)
+            return found["velocity"].item(), len(shown)
         return timed(run, max(0, minutes-clock.minutes), body, report=report)
 
 # %% ../../nbs/stickers/02_train.ipynb #c051
@@ -1021,11 +1021,11 @@ def clean_error(
 )->dict:                      # 'words' and 'reference' -> mean squared error of the clean latents at each step
     "How well the model sees through noise, from words alone and from one reference, on held-out drawings."
     out = {}
-    for kind, most in (('words', 3), ('reference', 1)):
-        what = scenes(n, seed, stickers=(1, most), words=CORE, places=PLACED, splits=('drawing',))
+    for kind, most in (("words", 3), ("reference", 1)):
+        what = scenes(n, seed, stickers=(1, most), words=CORE, places=PLACED, splits=("drawing",))
         z = encode_pictures(pipe, paint(what, device=pipe.unet.device))
         tokens, captions = None, [caption(what, i) for i in range(n)]
-        if kind == 'reference':
+        if kind == "reference":
             pixels = references(what.sprite[:, 0], what.hue[:, 0], REFERENCE)*2-1
             tokens = encode_references(pipe, pixels.to(z.device))
         out[kind] = [round(F.mse_loss(clean(pipe, z, t, captions, tokens, seed), z).item(), 4) for t in at]
@@ -1049,7 +1049,7 @@ def clean(
 @torch.no_grad()
 def unseen_error(
     pipe,
-    split:str='drawing',      # see `unseen`
+    split:str="drawing",      # see `unseen`
     side:int=64,              # of the picture in pixels
     sides:tuple=(.3, .7),     # least and most longest side of the sticker, as a share
     n:int=64,                 # pictures
@@ -1075,7 +1075,7 @@ def psnr(
     n:int=200,        # held-out scenes
 )->float:             # decibels
     "Peak signal-to-noise ratio of decode(encode(x)) on scenes with held-out drawings and nouns."
-    what = scenes(n, seed=77, stickers=(1, 3), words=len(nouns()), splits=('drawing', 'noun'))
+    what = scenes(n, seed=77, stickers=(1, 3), words=len(nouns()), splits=("drawing", "noun"))
     x = paint(what, (PIXELS, PIXELS))*2-1
     y = torch.cat([vae.decode(vae.encode(part).latents).sample.clamp(-1, 1) for part in x.split(50)])
     return (10*torch.log10(4/(y-x).square().mean((1, 2, 3)))).mean().item()
@@ -1089,31 +1089,31 @@ def publish(
 )->None:
     "Write the averaged weights of a run as a diffusers folder plus adapter file, with the training log as its card."
     pipe, _ = begin(start)
-    own = Path(start or '')/'training.json'
+    own = Path(start or "")/"training.json"
     card = known or (json.loads(own.read_text()) if start is not None and own.exists() else {})
-    stages, curve, new = dict(card.get('stages', {})), card.get('curve', []), known is not None
-    for stage, modules in (('decoder', dict(vae=pipe.vae)), ('joint', parts(pipe))):
-        if not (Path(out)/stage/'state.json').exists(): continue
-        average = load_file(Path(out)/stage/'average.safetensors')
-        nn.ModuleDict(modules).load_state_dict({k: v for k, v in average.items() if not k.startswith('heads.')})
-        stages[stage] = json.loads((Path(out)/stage/'state.json').read_text())
-        new = new or stage == 'joint'
-    if new and 'joint' in stages: curve = [*curve, _point(pipe, stages['joint'])]
+    stages, curve, new = dict(card.get("stages", {})), card.get("curve", []), known is not None
+    for stage, modules in (("decoder", dict(vae=pipe.vae)), ("joint", parts(pipe))):
+        if not (Path(out)/stage/"state.json").exists(): continue
+        average = load_file(Path(out)/stage/"average.safetensors")
+        nn.ModuleDict(modules).load_state_dict({k: v for k, v in average.items() if not k.startswith("heads.")})
+        stages[stage] = json.loads((Path(out)/stage/"state.json").read_text())
+        new = new or stage == "joint"
+    if new and "joint" in stages: curve = [*curve, _point(pipe, stages["joint"])]
     save(pipe, folder, dict(stages=stages, curve=curve, psnr_db=round(psnr(pipe.vae), 2), torch=torch.__version__))
 
 def _point(pipe, joint):
     "These weights on the learning curve."
-    counted = {k: joint[k] for k in ('seen', 'pictures', 'core_hours') if k in joint}
-    inside = {split: unseen_error(pipe, split) for split in ('drawing', 'noun')}
-    return dict(counted, recipe='regional', **clean_error(pipe), inside=inside)
+    counted = {k: joint[k] for k in ("seen", "pictures", "core_hours") if k in joint}
+    inside = {split: unseen_error(pipe, split) for split in ("drawing", "noun")}
+    return dict(counted, recipe="regional", **clean_error(pipe), inside=inside)
 
 # %% ../../nbs/stickers/02_train.ipynb #c054
-STAGES = {'joint': train_joint}
+STAGES = {"joint": train_joint}
 
 def train(
     stage:str,             # one of `stages`
     minutes:float,         # time box of this call
-    out:Path=Path('runs'), # run folder; a second call with the same folder goes on from there
+    out:Path=Path("runs"), # run folder; a second call with the same folder goes on from there
     device:str=None,       # 'cpu', 'cuda', ...; the GPU if there is one
     resume:bool=True,      # False refuses a folder that already holds this stage
     stages:dict=STAGES,    # name -> function(out, minutes, device); the decoder's and the judge's pages have more
@@ -1122,6 +1122,6 @@ def train(
     out = Path(out)
     if stage not in stages: raise ValueError(f"stage={stage!r}: choose one of {', '.join(stages)}")
     if not minutes > 0: raise ValueError(f"minutes={minutes}: give the time box in minutes, more than 0")
-    if not resume and (out/stage/'state.json').exists():
+    if not resume and (out/stage/"state.json").exists():
         raise FileExistsError(f"out={str(out)!r} already holds a run of {stage!r}; drop resume=False to go on with it, or choose another folder")
-    return stages[stage](out, minutes, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    return stages[stage](out, minutes, device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -19,8 +19,8 @@ from torch import Tensor
 from PIL import Image
 
 # %% ../../nbs/stickers/00_world.ipynb #c006
-DATA = Path(__file__).parent/'data' if '__file__' in globals() else Path('../../anyms/stickers/data')
-DRAWINGS = ('fluent-emoji', 'fluent-emoji-flat', 'noto', 'twemoji', 'emojione', 'fxemoji')
+DATA = Path(__file__).parent/"data" if "__file__" in globals() else Path("../../anyms/stickers/data")
+DRAWINGS = ("fluent-emoji", "fluent-emoji-flat", "noto", "twemoji", "emojione", "fxemoji")
 
 class Sprite(NamedTuple):
     "One drawing of one noun."
@@ -35,15 +35,15 @@ def split_of(
     drawing:str,  # its emoji set
 )->str:           # 'train', 'drawing' or 'noun'
     "Which part of the world a drawing belongs to: fixed for good, so that no training ever sees the held-out parts."
-    if i >= 32 and i%9 == 0: return 'noun'
-    return 'drawing' if i%5 < 3 and drawing == DRAWINGS[2+(3*i+i//5)%4] else 'train'
+    if i >= 32 and i%9 == 0: return "noun"
+    return "drawing" if i%5 < 3 and drawing == DRAWINGS[2+(3*i+i//5)%4] else "train"
 
 @functools.cache
 def sprites()->tuple:  # every `Sprite` of the atlas
     "All drawings of all nouns, in the order of the atlas."
-    cells = json.loads((DATA/'sprites.json').read_text())['sprites']
-    nouns = list(dict.fromkeys(c['noun'] for c in cells))
-    return tuple(Sprite(c['noun'], c['drawing'], (c['x'], c['y'], c['w'], c['h']), split_of(nouns.index(c['noun']), c['drawing']))
+    cells = json.loads((DATA/"sprites.json").read_text())["sprites"]
+    nouns = list(dict.fromkeys(c["noun"] for c in cells))
+    return tuple(Sprite(c["noun"], c["drawing"], (c["x"], c["y"], c["w"], c["h"]), split_of(nouns.index(c["noun"]), c["drawing"]))
                  for c in cells)
 
 # %% ../../nbs/stickers/00_world.ipynb #c009
@@ -70,11 +70,11 @@ def cell_size(
 CORE = 32  # the first nouns are the core: the ones that captions name in training
 
 @functools.cache
-def _sheet(drawing): return Image.open(DATA/f'{drawing}.webp').convert('RGBA')
+def _sheet(drawing): return Image.open(DATA/f"{drawing}.webp").convert("RGBA")
 
 def find(
     noun:str,                     # a word of `nouns()`
-    drawing:str='fluent-emoji',   # one of `DRAWINGS`
+    drawing:str="fluent-emoji",   # one of `DRAWINGS`
 )->int:                           # its place in `sprites()`
     "Where a drawing lies in `sprites()`; a sentence that lists what exists if it does not."
     for i, s in enumerate(sprites()):
@@ -86,7 +86,7 @@ def find(
 # %% ../../nbs/stickers/00_world.ipynb #c010
 def sprite(
     noun:str,                    # a word of `nouns()`
-    drawing:str='fluent-emoji',  # one of `DRAWINGS`
+    drawing:str="fluent-emoji",  # one of `DRAWINGS`
     hue:float=0,                 # turn of the colours, in turns (0..1)
     size:int=96,                 # longest side in pixels
 )->Image.Image:                  # RGBA picture, cut to what is visible
@@ -95,8 +95,8 @@ def sprite(
     picture = _sheet(drawing).crop((x, y, x+w, y+h))
     if hue:
         rgba = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
-        rgba[:3] = torch.einsum('ij,jhw->ihw', turn_hue(torch.tensor([hue]))[0], rgba[:3]).clamp(0, 255)
-        picture = Image.fromarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy(), 'RGBA')
+        rgba[:3] = torch.einsum("ij,jhw->ihw", turn_hue(torch.tensor([hue]))[0], rgba[:3]).clamp(0, 255)
+        picture = Image.fromarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy(), "RGBA")
     return picture.resize([max(1, round(side*size/max(w, h))) for side in (w, h)], Image.LANCZOS)
 
 # %% ../../nbs/stickers/00_world.ipynb #c011
@@ -121,16 +121,16 @@ class Place(NamedTuple):
     pattern: str   # what is drawn over the two gradients
 
 PLACES = (
-    Place('beach',  'on the beach',    '5ab4e6 bfe6f5 f0d9a0 dcb878', 'strip'),
-    Place('snow',   'in the snow',     '9fb8d4 dbe6f0 ffffff d3e0ee', 'drifts'),
-    Place('grass',  'on the grass',    '8fd0f0 d8f0fa 7cc450 4a9a34', 'blades'),
-    Place('night',  'at night',        '0b1030 24305c 1c2438 10141f', 'moon'),
-    Place('desert', 'in the desert',   'f6c27a fbe3b8 d99a52 b87434', 'dunes'),
-    Place('sea',    'on the sea',      'a8d8f0 dff2fa 2f86c0 14507f', 'waves'),
-    Place('forest', 'in the forest',   '3c6e47 24482f 4f5f2c 34401e', 'trunks'),
-    Place('city',   'in the city',     'b9c4d0 dfe4ea 7f858c 55595f', 'skyline'),
-    Place('room',   'in a room',       'e8d5c4 dcc4ae a5744a 825634', 'window'),
-    Place('sunset', 'at sunset',       '5b3a78 f08a5a 54355c 2d2040', 'sun'))
+    Place("beach",  "on the beach",    "5ab4e6 bfe6f5 f0d9a0 dcb878", "strip"),
+    Place("snow",   "in the snow",     "9fb8d4 dbe6f0 ffffff d3e0ee", "drifts"),
+    Place("grass",  "on the grass",    "8fd0f0 d8f0fa 7cc450 4a9a34", "blades"),
+    Place("night",  "at night",        "0b1030 24305c 1c2438 10141f", "moon"),
+    Place("desert", "in the desert",   "f6c27a fbe3b8 d99a52 b87434", "dunes"),
+    Place("sea",    "on the sea",      "a8d8f0 dff2fa 2f86c0 14507f", "waves"),
+    Place("forest", "in the forest",   "3c6e47 24482f 4f5f2c 34401e", "trunks"),
+    Place("city",   "in the city",     "b9c4d0 dfe4ea 7f858c 55595f", "skyline"),
+    Place("room",   "in a room",       "e8d5c4 dcc4ae a5744a 825634", "window"),
+    Place("sunset", "at sunset",       "5b3a78 f08a5a 54355c 2d2040", "sun"))
 
 def _colours(device):
     rgb = [[int(c[i:i+2], 16)/255 for i in (0, 2, 4)] for p in PLACES for c in p.colours.split()]
@@ -148,18 +148,18 @@ def _pattern(name, y, x, horizon, u):
     "Colour offset [n 1 h w] of one pattern; u [n 2 1 1] are random numbers that shift it as a whole."
     sky = torch.sigmoid((horizon-y)*80)
     ground = 1-sky
-    if name == 'strip':   return -.25*torch.exp(-((y-horizon)/.03)**2)
-    if name == 'drifts':  return -.16*torch.sin(18*(y-horizon)+1.5*torch.sin(6*x+6.3*u[:, :1])).clamp(min=0)*ground
-    if name == 'moon':    return .6*_disc(y, x, .5*horizon, .15+.7*u[:, :1], .09)
-    if name == 'blades':  return .07*torch.sin(60*x+9*u[:, :1]+20*y)*ground
-    if name == 'dunes':   return .10*torch.sin(9*x+6.3*u[:, :1]+14*y)*ground
-    if name == 'waves':   return .09*torch.sin(50*y+5*torch.sin(8*x+6.3*u[:, :1]))*ground
-    if name == 'trunks':  return -.13*(torch.sin(22*x+6.3*u[:, :1])+torch.sin(13*x+6.3*u[:, 1:2]) > .7)*sky
-    if name == 'skyline':
+    if name == "strip":   return -.25*torch.exp(-((y-horizon)/.03)**2)
+    if name == "drifts":  return -.16*torch.sin(18*(y-horizon)+1.5*torch.sin(6*x+6.3*u[:, :1])).clamp(min=0)*ground
+    if name == "moon":    return .6*_disc(y, x, .5*horizon, .15+.7*u[:, :1], .09)
+    if name == "blades":  return .07*torch.sin(60*x+9*u[:, :1]+20*y)*ground
+    if name == "dunes":   return .10*torch.sin(9*x+6.3*u[:, :1]+14*y)*ground
+    if name == "waves":   return .09*torch.sin(50*y+5*torch.sin(8*x+6.3*u[:, :1]))*ground
+    if name == "trunks":  return -.13*(torch.sin(22*x+6.3*u[:, :1])+torch.sin(13*x+6.3*u[:, 1:2]) > .7)*sky
+    if name == "skyline":
         house = torch.floor(8*x+len(SKYLINE)*u[:, :1]).long()%len(SKYLINE)
         height = SKYLINE.to(x)[house]
         return -.22*torch.sigmoid((y-horizon+height)*60)*sky
-    if name == 'window':
+    if name == "window":
         inside = ((x-.2-.6*u[:, :1]).abs() < .14)*((y-.22).abs() < .14)
         return .3*inside
     return .45*torch.exp(-(((x-.2-.6*u[:, :1])**2+(y-horizon+.08)**2)/.012)**2)*sky
@@ -237,7 +237,7 @@ def scenes(
     stickers:tuple=(1, 3),     # least and most stickers in a scene, 0..5
     words:int=CORE,            # draw from the first so many nouns
     places:int=len(PLACES),    # and from the first so many places
-    splits:tuple=('train',),   # which parts of the world: 'train', 'drawing', 'noun'
+    splits:tuple=("train",),   # which parts of the world: 'train', 'drawing', 'noun'
     hue:float=0.,              # share of stickers with turned colours
     size:tuple=(64, 64),       # (h, w) in pixels: its aspect matters here, and what `grid` divides
     sides:tuple=None,          # least and most longest side of a sticker, as a share of the short side; None: `SIZES`
@@ -247,7 +247,7 @@ def scenes(
     if not 0 <= stickers[0] <= stickers[1] <= 5: raise ValueError(f"stickers={stickers}: give (least, most) with 0 <= least <= most <= 5")
     rng = torch.Generator().manual_seed(seed)
     table = {}
-    for i, (s, noun) in enumerate(zip(sprites(), noun_of('cpu').tolist())):
+    for i, (s, noun) in enumerate(zip(sprites(), noun_of("cpu").tolist())):
         if s.split in splits and noun < words: table.setdefault(s.noun, []).append(i)
     pools = list(table.values())
     if len(pools) < stickers[1]: raise ValueError(f"words={words}, splits={splits}: only {len(pools)} nouns are left for {stickers[1]} stickers")
@@ -259,7 +259,7 @@ def scenes(
     for i, p in enumerate(pools): pad[i, :len(p)] = torch.tensor(p)
     pick = pad[noun, (which*size_of[noun]).long()]
     pick[torch.arange(s) >= count[:, None]] = -1
-    aspect = cell_size('cpu')[pick.clamp(min=0)]; aspect = aspect/aspect.amax(-1, keepdim=True)
+    aspect = cell_size("cpu")[pick.clamp(min=0)]; aspect = aspect/aspect.amax(-1, keepdim=True)
     turned = torch.rand(n, s, generator=rng)*(torch.rand(n, s, generator=rng) < hue)
     box = _boxes(pick, count, aspect, rng, size, sides)
     return Scenes(pick, _on_grid(box, size, grid) if grid else box, turned, torch.randint(0, places, (n,), generator=rng), torch.rand(n, 8, generator=rng))
@@ -268,13 +268,13 @@ def scenes(
 @functools.lru_cache(maxsize=2)
 def _mipmap(device):
     "All sprites, premultiplied RGBA in 0..1, at four sizes: list of [sprites 4 side side]."
-    cell = json.loads((DATA/'sprites.json').read_text())['cell']
+    cell = json.loads((DATA/"sprites.json").read_text())["cell"]
     full = torch.zeros(len(sprites()), 4, cell, cell)
     for i, s in enumerate(sprites()):
         x, y, w, h = s.cell
         full[i, :, :h, :w] = torch.from_numpy(np.array(_sheet(s.drawing).crop((x, y, x+w, y+h)))).permute(2, 0, 1)/255
     full[:, :3] *= full[:, 3:]
-    return [full.to(device)] + [F.interpolate(full, scale_factor=.5**k, mode='area').to(device) for k in (1, 2, 3)]
+    return [full.to(device)] + [F.interpolate(full, scale_factor=.5**k, mode="area").to(device) for k in (1, 2, 3)]
 
 # %% ../../nbs/stickers/00_world.ipynb #c031
 def _layer(pick, box, hue, size):
@@ -292,14 +292,14 @@ def _layer(pick, box, hue, size):
     for k in level.unique().tolist():
         rows = (level == k) & (pick >= 0)
         if rows.any(): out[rows] = F.grid_sample(maps[k][pick[rows]], at[rows], align_corners=False)
-    out[:, :3] = torch.einsum('nij,njhw->nihw', turn_hue(hue), out[:, :3])
+    out[:, :3] = torch.einsum("nij,njhw->nihw", turn_hue(hue), out[:, :3])
     return out
 
 # %% ../../nbs/stickers/00_world.ipynb #c032
 def paint(
     what:Scenes,        # n scenes
     size:tuple=(64, 64),# (h, w) in pixels
-    device='cpu',
+    device="cpu",
 )->Tensor:              # pictures in 0..1 [n 3 h w]
     "Draw scenes: the background, then each sticker over what is there."
     place, u, box, hue = (t.to(device) for t in (what.place, what.u, what.box, what.hue))
@@ -312,7 +312,7 @@ def paint(
 def sticker_alpha(
     what:Scenes,        # n scenes
     size:tuple=(64, 64),# (h, w) in pixels
-    device='cpu',
+    device="cpu",
 )->Tensor:              # 0..1 [n 1 h w]
     "How much of every pixel is covered by a sticker."
     box, hue = what.box.to(device), what.hue.to(device)
@@ -325,13 +325,13 @@ def article(
     noun:str,  # 'owl'
 )->str:        # 'an owl'
     "A noun with its article."
-    return ('an ' if noun[0] in 'aeiou' else 'a ')+noun
+    return ("an " if noun[0] in "aeiou" else "a ")+noun
 
 def listed(
     words:list,  # ['a fox', 'a car', 'a hat']
 )->str:          # 'a fox, a car and a hat'
     "Words as a list in a sentence."
-    return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 def caption(
     what:Scenes,      # n scenes
@@ -340,7 +340,7 @@ def caption(
 )->str:
     "'a fox and a crown on the beach', or 'on the beach' with `nouns=False`."
     words = [article(w) for w in what.nouns(i)] if nouns else []
-    return f'{listed(words)} {PLACES[int(what.place[i])].phrase}'.strip()
+    return f"{listed(words)} {PLACES[int(what.place[i])].phrase}".strip()
 
 # %% ../../nbs/stickers/00_world.ipynb #c039
 def references(
@@ -364,9 +364,9 @@ HUES = dict(red=(-20, 20), orange=(20, 45), yellow=(45, 58), green=(58, 170), bl
 @functools.cache
 def _means():
     "Mean colour of every sprite in RGB [sprites 3], and how far its pixels agree in chroma, 0..1 (0 for grey ones) [sprites]."
-    drawn = _mipmap('cpu')[2]                                    # premultiplied
+    drawn = _mipmap("cpu")[2]                                    # premultiplied
     alpha = drawn[:, 3].sum((1, 2)).clamp(min=1e-6)
-    _, i, q = torch.einsum('ck,nkhw->cnhw', _YIQ, drawn[:, :3])
+    _, i, q = torch.einsum("ck,nkhw->cnhw", _YIQ, drawn[:, :3])
     length, mean = (i**2+q**2).sqrt().sum((1, 2))/alpha, torch.stack([i, q]).sum((2, 3)).norm(dim=0)/alpha
     return drawn[:, :3].sum((2, 3))/alpha[:, None], torch.where(length > .1, mean/length.clamp(min=1e-6), 0)
 
@@ -376,7 +376,7 @@ def colour_word(
 )->str:             # a word of `HUES`, 'brown', 'pink', or '' for a sticker of many colours, or of none
     "The one colour of a sticker."
     rgb, agree = (x[sprite] for x in _means())
-    return name_colour(turn_hue(torch.tensor([float(hue)]))[0] @ rgb) if agree >= .7 else ''
+    return name_colour(turn_hue(torch.tensor([float(hue)]))[0] @ rgb) if agree >= .7 else ""
 
 def name_colour(
     rgb:Tensor,  # 0..1 [3]
@@ -384,9 +384,9 @@ def name_colour(
     "The word for a colour: its hue, but dark orange is brown, and pale red is pink."
     degrees = 360*colorsys.rgb_to_hsv(*rgb.clamp(0, 1).tolist())[0]
     luma = float(_YIQ[0] @ rgb)
-    if luma > .6 and (degrees > 310 or degrees < 20): return 'pink'
+    if luma > .6 and (degrees > 310 or degrees < 20): return "pink"
     word = next(w for w, (low, high) in HUES.items() if low <= degrees < high or low <= degrees-360 < high)
-    return 'brown' if word == 'orange' and luma < .5 else word
+    return "brown" if word == "orange" and luma < .5 else word
 
 # %% ../../nbs/stickers/00_world.ipynb #c0482
 def contrast(
@@ -400,24 +400,24 @@ def random_trios(
     n:int,             # how many
     seed:int=0,
     least:float=.35,   # contrast of any two in a trio, see `contrast`
-    drawings:tuple=('fluent-emoji', 'fluent-emoji-flat', 'noto', 'twemoji'),
+    drawings:tuple=("fluent-emoji", "fluent-emoji-flat", "noto", "twemoji"),
 )->Tensor:             # places in `sprites()` [n 3]
     "Trios of different core nouns in drawings that training has seen, far apart in colour: candidates for the cast."
     core = set(nouns()[:CORE])
-    pool = [i for i, s in enumerate(sprites()) if s.split == 'train' and s.noun in core and s.drawing in drawings]
+    pool = [i for i, s in enumerate(sprites()) if s.split == "train" and s.noun in core and s.drawing in drawings]
     rng, trios = random.Random(seed), []
     while len(trios) < n:
         trio = torch.tensor(rng.sample(pool, 3))
-        different = len(noun_of('cpu')[trio].unique()) == 3
+        different = len(noun_of("cpu")[trio].unique()) == 3
         if different and contrast(trio) >= least: trios.append(trio)
     return torch.stack(trios)
 
 # %% ../../nbs/stickers/00_world.ipynb #c0483
 CAST = (   # trios of (noun, drawing): the first for its story, the others by the rule above
-    (('penguin', 'fluent-emoji'), ('hat', 'noto'), ('tree', 'fluent-emoji')),
-    (('cactus', 'noto'), ('cat', 'fluent-emoji-flat'), ('strawberry', 'fluent-emoji-flat')),
-    (('whale', 'twemoji'), ('frog', 'noto'), ('tree', 'fluent-emoji-flat')),
-    (('hat', 'twemoji'), ('octopus', 'fluent-emoji'), ('koala', 'fluent-emoji')))
+    (("penguin", "fluent-emoji"), ("hat", "noto"), ("tree", "fluent-emoji")),
+    (("cactus", "noto"), ("cat", "fluent-emoji-flat"), ("strawberry", "fluent-emoji-flat")),
+    (("whale", "twemoji"), ("frog", "noto"), ("tree", "fluent-emoji-flat")),
+    (("hat", "twemoji"), ("octopus", "fluent-emoji"), ("koala", "fluent-emoji")))
 
 # %% ../../nbs/stickers/00_world.ipynb #c051
 def size_word(
@@ -425,9 +425,9 @@ def size_word(
 )->str:          # 'big', 'small' or ''
     "Big: a longest side of at least 0.58 of the picture. Small: at most 0.36."
     longest = float((box[2:]-box[:2]).max())
-    return 'big' if longest >= .58 else 'small' if longest <= .36 else ''
+    return "big" if longest >= .58 else "small" if longest <= .36 else ""
 
-RELATIONS = ('left of', 'right of', 'above', 'below')
+RELATIONS = ("left of", "right of", "above", "below")
 
 def relation(
     a:Tensor,  # box [4]
@@ -435,7 +435,7 @@ def relation(
 )->str:        # one of `RELATIONS`, or '' where it is not clear
     "Where a lies, seen from b."
     dx, dy = ((a[:2]+a[2:]-b[:2]-b[2:])/2).tolist()
-    if max(abs(dx), abs(dy)) < .2 or max(abs(dx), abs(dy)) < 1.5*min(abs(dx), abs(dy)): return ''
+    if max(abs(dx), abs(dy)) < .2 or max(abs(dx), abs(dy)) < 1.5*min(abs(dx), abs(dy)): return ""
     return (RELATIONS[0] if dx < 0 else RELATIONS[1]) if abs(dx) > abs(dy) else (RELATIONS[2] if dy < 0 else RELATIONS[3])
 
 def wears(
@@ -447,13 +447,13 @@ def wears(
     return hx0 < (x0+x1)/2 < hx1 and x1-x0 <= 1.1*(hx1-hx0) and y0 < hy0 and hy0 <= y1 <= hy0+.45*(hy1-hy0)
 
 # %% ../../nbs/stickers/00_world.ipynb #c054
-WORN = ('crown', 'hat')
+WORN = ("crown", "hat")
 HEADS = 16   # the first so many nouns have one
 
 def _fit(pick, side, size):
     "Width and height of stickers whose longest side is a share of the picture's short side [n 2]."
     h, w = size
-    cell = cell_size('cpu')[pick.clamp(min=0)]
+    cell = cell_size("cpu")[pick.clamp(min=0)]
     return side[:, None]*cell/cell.amax(-1, keepdim=True)*torch.tensor([min(h, w)/w, min(h, w)/h])
 
 def _place(extent, rng):
@@ -486,7 +486,7 @@ def dressed(
     rows:Tensor,           # which of them [n], bool
     rng:torch.Generator,
     size:tuple,            # (h, w) in pixels
-    splits:tuple=('train',),
+    splits:tuple=("train",),
 )->Scenes:
     "Two stickers instead of those that were there: an animal, and a crown or a hat on its head."
     m = int(rows.sum())
@@ -509,19 +509,19 @@ class Claim(NamedTuple):
     nouns: tuple  # the one or two nouns that it is about
     word: str     # what it says: 'two', 'blue', 'small', 'left of', ...
 
-NUMBERS = {2: 'two', 3: 'three'}
+NUMBERS = {2: "two", 3: "three"}
 
 def plural(
     noun:str,  # 'fox'
 )->str:        # 'foxes'
     "More than one."
-    if noun.endswith(('s', 'x', 'sh', 'ch')): return noun+'es'
-    if noun.endswith('y') and noun[-2] not in 'aeiou': return noun[:-1]+'ies'
-    return noun+'s'
+    if noun.endswith(("s", "x", "sh", "ch")): return noun+"es"
+    if noun.endswith("y") and noun[-2] not in "aeiou": return noun[:-1]+"ies"
+    return noun+"s"
 
 def words_said()->list:
     "Every word of these sentences that is not in plain captions."
-    return sorted({'wearing', 'big', 'small', 'brown', 'pink', *HUES, *NUMBERS.values(), *(w for r in RELATIONS for w in r.split()), *map(plural, nouns()[:CORE])}-set(nouns()))
+    return sorted({"wearing", "big", "small", "brown", "pink", *HUES, *NUMBERS.values(), *(w for r in RELATIONS for w in r.split()), *map(plural, nouns()[:CORE])}-set(nouns()))
 
 def tell(
     what:Scenes,
@@ -531,22 +531,22 @@ def tell(
     "A sentence about a scene, true in every word."
     names, box = what.nouns(i), what.box[i]
     place = PLACES[int(what.place[i])].phrase
-    claims = [Claim('noun', (n,), n) for n in dict.fromkeys(names)]
+    claims = [Claim("noun", (n,), n) for n in dict.fromkeys(names)]
     if len(names) > 1 and len(set(names)) == 1:
         count = NUMBERS[len(names)]
-        return f'{count} {plural(names[0])} {place}', [*claims, Claim('count', (names[0],), count)]
+        return f"{count} {plural(names[0])} {place}", [*claims, Claim("count", (names[0],), count)]
     said = []
     for k, noun in enumerate(names):
-        colour = colour_word(int(what.sprite[i, k]), float(what.hue[i, k])) if rng.random() < .5 else ''
-        size = size_word(box[k]) if rng.random() < .5 else ''
-        claims += [Claim('colour', (noun,), colour)]*bool(colour)+[Claim('size', (noun,), size)]*bool(size)
-        said.append(article(' '.join(w for w in (size, colour, noun) if w)))
-    link = ''
+        colour = colour_word(int(what.sprite[i, k]), float(what.hue[i, k])) if rng.random() < .5 else ""
+        size = size_word(box[k]) if rng.random() < .5 else ""
+        claims += [Claim("colour", (noun,), colour)]*bool(colour)+[Claim("size", (noun,), size)]*bool(size)
+        said.append(article(" ".join(w for w in (size, colour, noun) if w)))
+    link = ""
     if len(names) == 2:
-        if names[0] in nouns()[:HEADS] and names[1] in WORN and wears(box[0], box[1]): link, kind = 'wearing', 'wears'
-        elif rng.random() < .8: link, kind = relation(box[0], box[1]), 'relation'
-    if link: return f'{said[0]} {link} {said[1]} {place}', [*claims, Claim(kind, (names[0], names[1]), link)]
-    return f'{listed(said)} {place}'.strip(), claims
+        if names[0] in nouns()[:HEADS] and names[1] in WORN and wears(box[0], box[1]): link, kind = "wearing", "wears"
+        elif rng.random() < .8: link, kind = relation(box[0], box[1]), "relation"
+    if link: return f"{said[0]} {link} {said[1]} {place}", [*claims, Claim(kind, (names[0], names[1]), link)]
+    return f"{listed(said)} {place}".strip(), claims
 
 # %% ../../nbs/stickers/00_world.ipynb #c057
 def stories(
@@ -554,7 +554,7 @@ def stories(
     seed:int=0,
     words:int=CORE,           # the first so many nouns; those beyond the core have no plural
     places:int=len(PLACES),
-    splits:tuple=('train',),
+    splits:tuple=("train",),
     size:tuple=(64, 64),      # (h, w) in pixels
     grid:int=0,               # see `scenes`
 )->tuple:                     # (Scenes, sentences [n], claims of each [n])
