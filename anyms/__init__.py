@@ -36,7 +36,7 @@ def lazy_names(package, homes):
 
 
 # Public name -> the module it lives in. Nothing below is imported before it is asked for: `import anyms` takes milliseconds.
-_HOME = dict(
+HOMES = dict(
     Box="layout", Subject="layout", Layout="layout",
     VARIANTS="attend", variant="attend",
     installed="processors", exclusive="processors",
@@ -44,15 +44,15 @@ _HOME = dict(
     capture="capture", Maps="capture",
     load="pipeline", generate="pipeline", compare="pipeline", Result="pipeline", Runs="pipeline",
 )
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *HOMES]
 
 
 def __getattr__(name):
-    if name not in _HOME: raise AttributeError(f"anyms has no public name {name!r}; it has {', '.join(sorted(_HOME))}.")
-    return getattr(_importlib.import_module(f"anyms.{_HOME[name]}"), name)
+    if name not in HOMES: raise AttributeError(f"anyms has no public name {name!r}; it has {', '.join(sorted(HOMES))}.")
+    return getattr(_importlib.import_module(f"anyms.{HOMES[name]}"), name)
 
 
-def __dir__(): return sorted({*globals(), *_HOME})
+def __dir__(): return sorted({*globals(), *HOMES})
 
 
 class _Package(_ModuleType):

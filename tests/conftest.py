@@ -67,7 +67,8 @@ def unet(family):
         return UNet2DConditionModel(**shared, down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
                                     up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=WIDTH)
     return UNet2DConditionModel(**shared, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                                up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=(1, 1, 2),
+                                up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                                transformer_layers_per_block=(1, 1, 2),
                                 cross_attention_dim=2*WIDTH, addition_embed_type="text_time", addition_time_embed_dim=8,
                                 projection_class_embeddings_input_dim=WIDTH + 6*8, use_linear_projection=True)
 
@@ -76,7 +77,8 @@ def unet(family):
 def adapter(net, plus, seed=0, tokens=6):
     "State dict of a random IP-Adapter, `{'image_proj': ..., 'ip_adapter': ...}`, ready for `pipe.load_ip_adapter`."
     g = torch.Generator().manual_seed(seed)
-    randn = lambda *shape: torch.randn(shape, generator=g) / shape[-1]**.5
+    def randn(*shape):
+        return torch.randn(shape, generator=g) / shape[-1]**.5
     c = net.config.cross_attention_dim
     keys = {}
     for i, name in enumerate(k for k in net.attn_processors if not k.startswith("encoder_hid_proj")):
@@ -84,16 +86,21 @@ def adapter(net, plus, seed=0, tokens=6):
             wide = net.get_submodule(name.removesuffix(".processor")).to_q.out_features
             keys |= {f"{i}.to_k_ip.weight": 2*randn(wide, c), f"{i}.to_v_ip.weight": 2*randn(wide, c)}
     if not plus:
-        return dict(image_proj={"proj.weight": 3*randn(4*c, 24), "proj.bias": randn(4*c), "norm.weight": torch.ones(c), "norm.bias": torch.zeros(c)},
+        return dict(image_proj={"proj.weight": 3*randn(4*c, 24), "proj.bias": randn(4*c), "norm.weight": torch.ones(c),
+            "norm.bias": torch.zeros(c)},
                     ip_adapter=keys)
     d = 64   # one head of 64
-    norm = lambda name, n: {f"{name}.weight": torch.ones(n), f"{name}.bias": torch.zeros(n)}
-    linear = lambda name, i, o: {f"{name}.weight": randn(o, i), f"{name}.bias": randn(o)}
+    def norm(name, n):
+        return {f"{name}.weight": torch.ones(n), f"{name}.bias": torch.zeros(n)}
+    def linear(name, i, o):
+        return {f"{name}.weight": randn(o, i), f"{name}.bias": randn(o)}
     proj = {"latents": randn(1, tokens, d), **linear("proj_in", WIDTH, d), **linear("proj_out", d, c), **norm("norm_out", c)}
     for i in range(4):
         attend, feed = f"layers.{i}.0", f"layers.{i}.1"
-        proj |= {**norm(f"{attend}.norm1", d), **norm(f"{attend}.norm2", d), f"{attend}.to_q.weight": randn(d, d), f"{attend}.to_kv.weight": randn(2*d, d),
-                 f"{attend}.to_out.weight": randn(d, d), **norm(f"{feed}.0", d), f"{feed}.1.weight": randn(4*d, d), f"{feed}.3.weight": randn(d, 4*d)}
+        proj |= {**norm(f"{attend}.norm1", d), **norm(f"{attend}.norm2", d), f"{attend}.to_q.weight": randn(d, d),
+            f"{attend}.to_kv.weight": randn(2*d, d),
+                 f"{attend}.to_out.weight": randn(d, d), **norm(f"{feed}.0", d), f"{feed}.1.weight": randn(4*d, d),
+                 f"{feed}.3.weight": randn(d, 4*d)}
     return dict(image_proj=proj, ip_adapter=keys)
 
 
@@ -111,9 +118,12 @@ def tiny(family="sdxl", plus=True, seed=0, with_adapter=True):
         torch.manual_seed(seed)
         words = tokenizer()
         parts = dict(vae=autoencoder(), text_encoder=text_encoder(words), tokenizer=words, unet=unet(family), image_encoder=image_encoder(),
-                     feature_extractor=image_processor(), scheduler=DDIMScheduler(clip_sample=False, steps_offset=1, beta_schedule="scaled_linear"))
+                     feature_extractor=image_processor(),
+                     scheduler=DDIMScheduler(clip_sample=False, steps_offset=1, beta_schedule="scaled_linear"))
         if family == "sd15": pipe = StableDiffusionPipeline(**parts, safety_checker=None, requires_safety_checker=False)
-        else: pipe = StableDiffusionXLPipeline(**parts, text_encoder_2=text_encoder(words, pooled=True), tokenizer_2=words, add_watermarker=False)
+        else:
+            pipe = StableDiffusionXLPipeline(**parts, text_encoder_2=text_encoder(words, pooled=True),
+                tokenizer_2=words, add_watermarker=False)
     pipe.unet.conv_out.weight.data.mul_(.2)     # or guidance would blow the latents up, and rounding with them
     for net in (pipe.vae, pipe.unet, pipe.text_encoder, pipe.image_encoder): net.eval().requires_grad_(False)
     if family == "sdxl": pipe.text_encoder_2.eval().requires_grad_(False)
@@ -166,7 +176,8 @@ def left_as_found(found):
     assert len(found.unet._forward_pre_hooks) == hooks, "a test left a hook behind"
 
 
-@pytest.fixture(params=[*KINDS, pytest.param("embedded", marks=pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there"))])
+@pytest.fixture(params=[*KINDS,
+    pytest.param("embedded", marks=pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there"))])
 def pipe(request, pipes):
     "Every pipeline in turn, the embedded trained model among them."
     yield from left_as_found(pipes(request.param))

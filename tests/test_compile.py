@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from anyms.bench.speed import Stage, random_unet
+from anyms.bench import Stage, random_unet
 from anyms.layout import Layout, Subject
 from anyms.pipeline import generate, load
 from anyms.processors import AdapterError, installed

@@ -1,6 +1,6 @@
 """A real browser for the tests: Debian's Chromium driven by Playwright, and JupyterLab or voila on the loopback address.
 
-    from browser import chrome, page, run_all, serve      # chrome and page are pytest fixtures, to be imported where they are used
+    from chrome import chrome, page, run_all, serve      # chrome and page are pytest fixtures, to be imported where they are used
 
     def test_it(page, tmp_path):
         with serve(tmp_path, "lab") as url:
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update",
          "--disable-sync", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 HERE = {"127.0.0.1", "localhost", "::1", ""}
@@ -118,7 +119,8 @@ def serve(
         port, scratch = free_port(), Path(scratch)
         log = scratch/"log"
         with open(log, "w") as out:
-            server = subprocess.Popen([sys.executable, *command(kind, root, port, notebook)], cwd=root, env=settle(scratch), stdin=subprocess.DEVNULL,
+            server = subprocess.Popen([sys.executable, *command(kind, root, port, notebook)], cwd=root,
+                env=settle(scratch), stdin=subprocess.DEVNULL,
                                       stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(port, server, log)
@@ -126,7 +128,9 @@ def serve(
         finally:
             server.send_signal(signal.SIGTERM)
             try: server.wait(10)
-            except subprocess.TimeoutExpired: os.killpg(server.pid, signal.SIGKILL); server.wait()
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
 
 
 # JupyterLab

@@ -8,7 +8,7 @@ import pytest, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT/"README.md").read_text("utf8")
 SETS = ["fluent-emoji", "fluent-emoji-flat", "noto", "fxemoji", "twemoji", "emojione"]
 
@@ -35,7 +35,7 @@ def metadata():
 
 @pytest.fixture(scope="module")
 def pins():
-    lines = [l for l in (ROOT/"constraints.txt").read_text("utf8").splitlines() if l and l[0] != "#"]
+    lines = [line for line in (ROOT/"constraints.txt").read_text("utf8").splitlines() if line and line[0] != "#"]
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
 
 def needed(texts):
@@ -72,7 +72,8 @@ def test_everything_in_the_package_is_shipped(metadata):
     others = [p for p in (ROOT/"anyms").rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}]
     assert others, "the sheets of stickers are missing"
     for p in others:
-        shipped = any(home in p.parents and fnmatch(p.relative_to(home).as_posix(), q) for home, patterns in homes.items() for q in patterns)
+        shipped = any(home in p.parents and fnmatch(p.relative_to(home).as_posix(), q)
+            for home, patterns in homes.items() for q in patterns)
         assert shipped, f"{p.relative_to(ROOT)} is not shipped"
     assert sum(p.stat().st_size for p in others) <= 60e6
 
@@ -109,7 +110,8 @@ def test_artwork_is_attributed():
     versions = json.loads(atlas.read_text("utf8"))["versions"]
     assert set(versions) == set(SETS)
     for name, version in versions.items(): assert f"@iconify-json/{name} {version}" in notice
-    for word in ["Microsoft", "Google", "Mozilla", "Twitter", "Emoji One", "CC BY 4.0", "Permission is hereby granted"]: assert word in notice
+    for word in ["Microsoft", "Google", "Mozilla", "Twitter", "Emoji One", "CC BY 4.0", "Permission is hereby granted"]:
+        assert word in notice
 
 def test_readme_has_the_two_commands():
     assert "\npip install -c constraints.txt . && anyms demo\n" in README
@@ -134,9 +136,11 @@ def test_readme_names_what_exists():
     for path in set(re.findall(r"`((?:nbs|anyms)/[\w/.]+)`", README)) | set(re.findall(r"\]\((?!http)([^)]+)\)", README)):
         assert (ROOT/path).exists(), path
     for names, module in re.findall(r"((?:`\w+`[, and]*)+) in `(anyms/\w+\.py)`", README):
-        for name in re.findall(r"`(\w+)`", names): assert re.search(rf"(?m)^(?:def|class) {name}\b", (ROOT/module).read_text("utf8")), f"{name} in {module}"
+        for name in re.findall(r"`(\w+)`", names): assert re.search(rf"(?m)^(?:def|class) {name}\b",
+            (ROOT/module).read_text("utf8")), f"{name} in {module}"
     for p in (ROOT/"nbs").rglob("[0-9][0-9]_*.ipynb"):
-        if not {"tutorials", "_proc", ".ipynb_checkpoints"} & set(p.parts): assert f"`{p.relative_to(ROOT).as_posix()}`" in README, f"README's table has no line for {p.name}"
+        if not {"tutorials", "_proc",
+            ".ipynb_checkpoints"} & set(p.parts): assert f"`{p.relative_to(ROOT).as_posix()}`" in README, f"README's table has no line for {p.name}"
 
 def test_readme_counts_right():
     from anyms.stickers.world import PLACES, nouns, sprites
@@ -146,14 +150,16 @@ def test_readme_example_runs():
     "The call site in the README, as it stands there."
     if not (ROOT/"anyms"/"stickers"/"weights").exists(): pytest.skip("the embedded weights are not there yet")
     space = {}
-    for block in re.findall(r"```python\n(.*?)```", README, re.S): exec(compile(block.replace("seeds=range(2)", "seeds=range(1), steps=2"), "README.md", "exec"), space)
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block.replace("seeds=range(2)", "seeds=range(1), steps=2"), "README.md", "exec"), space)
     assert space["image"].size == space["result"].image.size and len(space["runs"].table()) >= 3
 
 def test_site_lists_every_notebook():
     site = yaml.safe_load((ROOT/"_quarto.yml").read_text("utf8"))
     assert site["project"]["type"] == "website" and site["project"]["output-dir"] == "_docs" and site["execute"]["enabled"] is False
     listed = set(re.findall(r"nbs/[\w/.]+\.(?:ipynb|md)", yaml.safe_dump(site["website"])))
-    there = {p.relative_to(ROOT).as_posix() for p in (ROOT/"nbs").rglob("*.ipynb") if not any(q[0] in "._" for q in p.relative_to(ROOT/"nbs").parts)}
+    there = {p.relative_to(ROOT).as_posix() for p in (ROOT/"nbs").rglob("*.ipynb")
+        if not any(q[0] in "._" for q in p.relative_to(ROOT/"nbs").parts)}
     assert there <= listed, f"not in the sidebar of _quarto.yml: {sorted(there-listed)}"
     made = {"nbs/reference.md", "nbs/reference_stickers.md"}  # by `anyms docs`
     assert not [p for p in listed - made if not (ROOT/p).exists()], "the sidebar names pages that do not exist"
@@ -162,6 +168,6 @@ def test_ci_script():
     script = ROOT/".ci"/"run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
-    lines = [l for l in script.read_text("utf8").splitlines() if l.strip()]
-    assert any("chromium" in l for l in lines), "the browser tests need a browser"
+    lines = [line for line in script.read_text("utf8").splitlines() if line.strip()]
+    assert any("chromium" in line for line in lines), "the browser tests need a browser"
     assert lines[-1] == "pytest", "the closing line of pytest is the last thing that CI prints"

@@ -3,7 +3,7 @@ import ast, functools, json, re, tomllib
 from pathlib import Path
 import nbformat, pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(ROOT/"nbs").parts))
 LESSONS = [p for p in NOTEBOOKS if re.match(r"\d\d_", p.name) and p.parent.name != "tutorials"]
 BUDGET = 500_000  # bytes of stored outputs: room for figures that the last row of a classroom can read
@@ -15,7 +15,7 @@ def read(path): return nbformat.read(path, 4)
 def code(nb): return [c for c in nb.cells if c.cell_type == "code"]
 def outputs(nb): return [o for c in code(nb) for o in c.outputs]
 def label(path): return str(path.relative_to(ROOT/"nbs").with_suffix(""))
-def body(cell): return [l for l in cell.source.splitlines() if l.strip() and not l.lstrip().startswith("#|")]
+def body(cell): return [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#|")]
 
 def headings(cells):
     "(cell number, line) of the sections; a heading inside a `:::` box is that box's own title."
@@ -42,18 +42,20 @@ def test_valid(path): nbformat.validate(read(path))
 @lesson
 def test_begins_by_naming_its_module(path):
     first = read(path).cells[0]
-    assert first.cell_type == "code" and re.fullmatch(r"#\|\s*default_exp [a-z_.]+", first.source.strip()), "the first cell says `#| default_exp name` and nothing else"
+    assert first.cell_type == "code" and re.fullmatch(r"#\|\s*default_exp [a-z_.]+",
+        first.source.strip()), "the first cell says `#| default_exp name` and nothing else"
 
 @every
 def test_title_and_subtitle(path):
     first = next(c for c in read(path).cells if c.cell_type == "markdown")
-    lines = [l for l in first.source.splitlines() if l.strip()]
+    lines = [line for line in first.source.splitlines() if line.strip()]
     assert re.match(r"# \S", lines[0]), "the first markdown cell is `# Title`"
     assert len(lines) > 1 and re.match(r"> \S", lines[1]), "under the title stands `> what the reader will be able to do`"
 
 @every
 def test_one_title(path):
-    titles = [l for c in read(path).cells if c.cell_type == "markdown" for l in re.sub(r"(?s)```.*?```", "", c.source).splitlines() if re.match(r"# \S", l)]
+    titles = [line for c in read(path).cells if c.cell_type == "markdown"
+        for line in re.sub(r"(?s)```.*?```", "", c.source).splitlines() if re.match(r"# \S", line)]
     assert len(titles) == 1, titles
 
 def folds(nb):
@@ -69,8 +71,10 @@ def test_ends_with_try_it(path):
     assert heads[-1][1].strip().lower().startswith("## try it"), f"the last section is {heads[-1][1]!r}"
     rest = cells[heads[-1][0]:]
     prose = [c.source for c in rest if c.cell_type == "markdown"]
-    assert any(re.search(r"<summary>Solution|collapse=\"true\"", text) for text in prose), "a solution sits under `<details><summary>Solution</summary>`"
-    assert any(body(c) for c in rest if c.cell_type == "code") or any("```python" in text for text in prose), "the solution is code, so that it can be run"
+    assert any(re.search(r"<summary>Solution|collapse=\"true\"", text)
+        for text in prose), "a solution sits under `<details><summary>Solution</summary>`"
+    assert any(body(c) for c in rest if c.cell_type == "code") or any("```python" in text
+        for text in prose), "the solution is code, so that it can be run"
 
 @every
 def test_folds_open_everywhere(path):
@@ -78,8 +82,11 @@ def test_folds_open_everywhere(path):
     nb = read(path)
     whole = "\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
     whole = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", whole)
-    assert len(re.findall(r"(?m)^<details", whole)) == whole.count("</details>") == len(folds(nb)), "a `<details>` is never closed, or lies in another one"
-    for fold in folds(nb): assert re.match(r"<details>\s*<summary>[^\n]+</summary>\n\n", fold), f"{fold[:60]!r}: `<details><summary>Solution</summary>`, an empty line, then the text"
+    assert len(re.findall(r"(?m)^<details",
+        whole)) == whole.count("</details>") == len(folds(nb)), "a `<details>` is never closed, or lies in another one"
+    for fold in folds(nb):
+        assert re.match(r"<details>\s*<summary>[^\n]+</summary>\n\n",
+            fold), f"{fold[:60]!r}: `<details><summary>Solution</summary>`, an empty line, then the text"
 
 @every
 def test_code_in_folds_is_python(path):
@@ -88,7 +95,8 @@ def test_code_in_folds_is_python(path):
 
 @every
 def test_callouts_are_closed(path):
-    fences = [l.strip() for c in read(path).cells if c.cell_type == "markdown" for l in c.source.splitlines() if l.lstrip().startswith(":::")]
+    fences = [line.strip() for c in read(path).cells if c.cell_type == "markdown" for line in c.source.splitlines()
+        if line.lstrip().startswith(":::")]
     depth = 0
     for fence in fences:
         depth += 1 if fence.strip(":").strip() else -1
@@ -143,7 +151,8 @@ def test_outputs_hold_no_accident(path):
 @every
 def test_no_live_widget_is_stored(path):
     "A live widget's id changes at each run; cells that show one store a static fallback or nothing."
-    live = [o for o in outputs(read(path)) if "application/vnd.jupyter.widget-view+json" in o.get("data", {}) and "text/html" not in o["data"]]
+    live = [o for o in outputs(read(path)) if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+        and "text/html" not in o["data"]]
     assert not live
 
 @every
@@ -174,7 +183,8 @@ def test_star_imports_only_in_tutorials(path):
     "test_eq and its kin may come as a crowd, as in every nbdev notebook; all other names come one by one."
     if path.parent.name == "tutorials": return
     stars = [c.source for c in code(read(path)) for n in ast.walk(ast.parse(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", c.source)))
-             if isinstance(n, ast.ImportFrom) and n.module not in {"fastcore.test", "nbdev.showdoc"} and any(a.name == "*" for a in n.names)]
+             if isinstance(n, ast.ImportFrom) and n.module not in {"fastcore.test", "nbdev.showdoc"}
+             and any(a.name == "*" for a in n.names)]
     assert not stars
 
 @every

@@ -1,5 +1,5 @@
 "The site: what a notebook becomes, the reference, the check of a finished site, and the whole of ours built once."
-import html, json, re, subprocess, sys, threading, time, urllib.request
+import html, json, re, subprocess, sys, threading, urllib.request
 from pathlib import Path
 
 import pytest, yaml
@@ -7,16 +7,19 @@ import pytest, yaml
 pytest.importorskip("latex2mathml")
 pytest.importorskip("smalldocs")
 from anyms import site  # noqa: E402
+from anyms.site import lean, pages, publish  # noqa: E402
 from anyms.site import build, catalogue, linker, mathml, names_in, notebooks, page, plain, problems, prose, reference  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-def code(source, *outputs): return dict(cell_type="code", metadata={"execution": {"x": 1}}, source=source, outputs=list(outputs), execution_count=3)
+def code(source, *outputs):
+    return dict(cell_type="code", metadata={"execution": {"x": 1}}, source=source, outputs=list(outputs), execution_count=3)
 def text(source): return dict(cell_type="markdown", metadata={}, source=source)
 def shown(**data): return dict(output_type="display_data", metadata={"a": 1}, data={k.replace("_", "/"): v for k, v in data.items()})
-def notebook(*cells, title="# Toy\n> You will see it."): return dict(cells=[text(title), *cells], metadata={"widgets": {"state": 1}}, nbformat=4, nbformat_minor=5)
+def notebook(*cells, title="# Toy\n> You will see it."):
+    return dict(cells=[text(title), *cells], metadata={"widgets": {"state": 1}}, nbformat=4, nbformat_minor=5)
 def made(*cells, path="nbs/00_toy.ipynb", names=()): return page(notebook(*cells), path, names)["cells"]
 
 def project(folder, **files):
@@ -31,7 +34,9 @@ def project(folder, **files):
 
 # maths
 
-@pytest.mark.parametrize("tex", [r"Z_\text{out} = Z_\text{text} + \lambda Z_\text{image}", r"\mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt d}\right)V", r"\lVert Z_j\rVert",
+@pytest.mark.parametrize("tex",
+    [r"Z_\text{out} = Z_\text{text} + \lambda Z_\text{image}",
+    r"\mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt d}\right)V", r"\lVert Z_j\rVert",
                                  r"\log\sum_r \exp(q k_r/\sqrt d)", r"a<b", r"\lfloor x \rfloor", r"Z_j \odot M_j", r"W'_k"])
 def test_mathml_is_well_formed(tex):
     import xml.etree.ElementTree as ET
@@ -59,7 +64,9 @@ def test_every_formula_in_the_notebooks_can_be_shown():
 
 # prose
 
-@pytest.mark.parametrize("plain_text", ["`$a$`", "``x ` $a$``", "```python\ncost = '$a$'\n```", "~~~\n$a$ `Layout`\n~~~", "costs $5 and $6", "a \\$x\\$ b", "[$a$](x.md)", "US$a and b$"])
+@pytest.mark.parametrize("plain_text",
+    ["`$a$`", "``x ` $a$``", "```python\ncost = '$a$'\n```", "~~~\n$a$ `Layout`\n~~~", "costs $5 and $6", "a \\$x\\$ b",
+    "[$a$](x.md)", "US$a and b$"])
 def test_prose_leaves_alone(plain_text): assert prose(plain_text, {"Layout": "there"}.get) == plain_text
 
 def test_prose_turns_formulas():
@@ -111,7 +118,8 @@ def test_names(found):
     assert list(found) == ["Box", "Box.area", "Box.grow", "overlay"] and found["Box.grow"].kind == "method"
     assert found["Box"].params == (("x0", "", "left"), ("y0", "0.0", "top")) and found["overlay"].returns == "picture [h w]"
     assert found["overlay"].params == (("image", "", "picture [h w]"), ("alpha", ".5", "strength, 0..1"))
-    assert [p[0] for p in found["Box.grow"].params] == ["by", "*more", "size", "**kw"] and found["overlay"].anchor == "anyms.heatmap.overlay"
+    assert [p[0] for p in found["Box.grow"].params] == ["by", "*more", "size", "**kw"]
+    assert found["overlay"].anchor == "anyms.heatmap.overlay"
 
 def test_reference_escapes(found):
     "What stands in a docstring is text, not markup."
@@ -120,7 +128,8 @@ def test_reference_escapes(found):
     assert "- `by=2`: factor" in out and "- `image`: picture \\[h w\\]" in out
 
 def test_linker_chooses_the_right_place():
-    a, b = (names_in("def load(): 'x'", m, p)[0] for m, p in [("pipeline", "nbs/05_pipeline.ipynb"), ("stickers.model", "nbs/stickers/01_model.ipynb")])
+    a, b = (names_in("def load(): 'x'", m, p)[0]
+        for m, p in [("pipeline", "nbs/05_pipeline.ipynb"), ("stickers.model", "nbs/stickers/01_model.ipynb")])
     lone = names_in("def lone(): 'x'", "attend", "nbs/01_attend.ipynb")[0]
     assert linker([a, b, lone], "nbs/stickers/01_model.ipynb")("load") == "01_model.ipynb#anyms.stickers.model.load"
     assert linker([a, b, lone], "nbs/tutorials/1.ipynb")("anyms.load") == "../05_pipeline.ipynb#anyms.pipeline.load"
@@ -130,7 +139,7 @@ def test_linker_chooses_the_right_place():
 def test_catalogue_has_the_public_names():
     import anyms
     have = {(n.module, n.name) for n in catalogue(ROOT)}
-    missing = [n for n, home in anyms._HOME.items() if (home, n) not in have and n != "VARIANTS"]
+    missing = [n for n, home in anyms.HOMES.items() if (home, n) not in have and n != "VARIANTS"]
     assert not missing
     assert all(n.doc for n in catalogue(ROOT)), "a public name says nothing"
 
@@ -151,10 +160,13 @@ def test_page_without_prose_is_refused():
 def test_title_with_quotes_and_a_colon():
     nb = notebook(title='# A "quoted": title\n> One\n> two.\n\nThe text.')
     cells = page(nb, "nbs/x.ipynb")["cells"]
-    assert yaml.safe_load(cells[0]["source"].strip("-\n")) == dict(title='A "quoted": title', subtitle="One two.") and cells[1]["source"] == "The text."
+    assert yaml.safe_load(cells[0]["source"].strip("-\n")) == dict(title='A "quoted": title', subtitle="One two.")
+    assert cells[1]["source"] == "The text."
 
 def test_machinery_disappears():
-    sources = [c["source"] for c in made(code("#| default_exp toy"), code("#| hide\nsecret()"), code("#| eval: false\nslow()"), code("#| gpu\nsdxl()"), code(""), code("#| exercise\nanswer = None"))]
+    sources = [c["source"]
+        for c in made(code("#| default_exp toy"), code("#| hide\nsecret()"), code("#| eval: false\nslow()"),
+        code("#| gpu\nsdxl()"), code(""), code("#| exercise\nanswer = None"))]
     assert sources[1:] == ["slow()", "sdxl()", "answer = None"]
 
 def test_library_code_is_marked_and_folds():
@@ -163,7 +175,7 @@ def test_library_code_is_marked_and_folds():
     assert options(cells[2]) == {"code-fold": "show", "code-summary": "The code, in anyms.toy: half"}
     assert cells[3]["source"] == "half(3)" and "#| export" not in json.dumps(cells)
 
-def options(cell): return yaml.safe_load("\n".join(l.removeprefix("#| ") for l in cell["source"].splitlines() if l.startswith("#| ")))
+def options(cell): return yaml.safe_load("\n".join(line.removeprefix("#| ") for line in cell["source"].splitlines() if line.startswith("#| ")))
 
 LONG = "#| export\ndef long():\n    'Long.'\n" + "    x = 1\n"*20
 
@@ -192,7 +204,8 @@ def test_pictures_get_a_text():
 
 def test_own_picture_text_wins():
     cell = made(code('#| fig-alt: "A fox: red"\nshow()', shown(image_png=PIXEL)))[1]
-    assert yaml.safe_load(cell["source"].splitlines()[0].removeprefix("#| "))["fig-alt"] == "A fox: red" and cell["source"].count("fig-alt") == 1
+    assert yaml.safe_load(cell["source"].splitlines()[0].removeprefix("#| "))["fig-alt"] == "A fox: red"
+    assert cell["source"].count("fig-alt") == 1
 
 def test_picture_text_is_escaped_in_html():
     cell = made(text("## A <i>\"b\"</i>"), code("show()", shown(text_html="<img src='x.png'> <img alt='mine' src='y.png'>")))[-1]
@@ -200,9 +213,10 @@ def test_picture_text_is_escaped_in_html():
     assert out.count("alt=") == 2 and '"b"' not in out and "&quot;b&quot;" in out
 
 def test_static_form_wins_over_the_live_widget():
-    both, live = shown(text_html="<p>static</p>"), dict(output_type="display_data", metadata={}, data={site.VIEW: {"model_id": "1"}})
-    both["data"][site.VIEW] = {"model_id": "1"}
-    assert made(code("w", both, live))[-1]["outputs"] == [dict(output_type="display_data", metadata={}, data={"text/html": "<p>static</p>"})]
+    both, live = shown(text_html="<p>static</p>"), dict(output_type="display_data", metadata={}, data={pages.VIEW: {"model_id": "1"}})
+    both["data"][pages.VIEW] = {"model_id": "1"}
+    assert made(code("w", both, live))[-1]["outputs"] == [dict(output_type="display_data", metadata={},
+        data={"text/html": "<p>static</p>"})]
 
 def test_pages_hold_no_widget_state():
     "Quarto would fetch a widget manager from elsewhere for it."
@@ -212,10 +226,13 @@ def test_pages_hold_no_widget_state():
 # folds
 
 @pytest.mark.parametrize("box, wanted", [
-    ('::: {.callout-tip collapse="true"}\n## Solution\nHalf.\n:::', ["<details><summary>Solution</summary>", "", "Half.", "", "</details>", ""]),
-    ("::: {.callout-note collapse=true}\n\n### `x` and *y* < z\nHalf.\n:::", ["", "<details><summary><code>x</code> and <em>y</em> &lt; z</summary>", "", "Half.", "", "</details>", ""]),
+    ('::: {.callout-tip collapse="true"}\n## Solution\nHalf.\n:::',
+    ["<details><summary>Solution</summary>", "", "Half.", "", "</details>", ""]),
+    ("::: {.callout-note collapse=true}\n\n### `x` and *y* < z\nHalf.\n:::",
+    ["", "<details><summary><code>x</code> and <em>y</em> &lt; z</summary>", "", "Half.", "", "</details>", ""]),
     ('::: {.callout-tip collapse="true"}\nNo title.\n:::', ["<details><summary>More</summary>", "", "No title.", "", "</details>", ""]),
-    ('::: {.callout-tip collapse="true"}\n## S\n```\n:::\n```\n:::', ["<details><summary>S</summary>", "", "```", ":::", "```", "", "</details>", ""]),
+    ('::: {.callout-tip collapse="true"}\n## S\n```\n:::\n```\n:::',
+    ["<details><summary>S</summary>", "", "```", ":::", "```", "", "</details>", ""]),
     ("::: {.callout-tip}\n## Open\n:::", ["::: {.callout-tip}", "## Open", ":::"]),
     ('::: {.callout-tip collapse="false"}\n## Open\n:::', ['::: {.callout-tip collapse="false"}', "## Open", ":::"]),
     ("<details><summary>S</summary>\n\nx\n\n</details>", ["<details><summary>S</summary>", "", "x", "", "</details>"])])
@@ -236,32 +253,39 @@ def test_folds_on_the_finished_page(tmp_path, source):
     out = build(project(tmp_path, **{"index.ipynb": notebook(text(source))}), program="smalldocs")
     body = (out/"nbs"/"index.html").read_text()
     inside = re.search(r"(?s)<details>\s*<summary>Answer</summary>(.*?)</details>", body)[1]
-    assert "<strong>so</strong>" in inside and "<math" in inside and "<pre" in inside and "data-bs-toggle" not in re.search(r"(?s)<main.*</main>", body)[0]
+    assert "<strong>so</strong>" in inside and "<math" in inside and "<pre" in inside
+    assert "data-bs-toggle" not in re.search(r"(?s)<main.*</main>", body)[0]
 
 def test_an_answer_is_no_alternative_text():
-    cells = made(text("Which one?\n\n<details><summary>Answer</summary>\n\nThe secret one.\n\n</details>"), code("show()", shown(image_png=PIXEL)))
+    cells = made(text("Which one?\n\n<details><summary>Answer</summary>\n\nThe secret one.\n\n</details>"),
+        code("show()", shown(image_png=PIXEL)))
     assert "Which one?" in cells[-1]["source"] and "secret" not in cells[-1]["source"]
 
 
 # light
 
 @pytest.mark.parametrize("css, wanted", [
-    (".a{x:1}.b{x:2}", ".a{x:1}"), (".a .b,.a p{x:1}", ".a p{x:1}"), ("@media print{.b{x:1}}", ""), ("@media print{.b{x:1}.a{y:2}}", "@media print{.a{y:2}}"),
-    (".a:not(.b){x:1}", ".a:not(.b){x:1}"), (":is(.a,.b) i{x:1}", ":is(.a,.b) i{x:1}"), ("/* it's .b{ */.a{x:1}", ".a{x:1}"), ('@charset "utf-8";.b{x:1}', '@charset "utf-8";'),
-    ("@keyframes k{0%{x:1}}", "@keyframes k{0%{x:1}}"), ('.a{b:url("data:image/svg+xml,{}")}', '.a{b:url("data:image/svg+xml,{}")}'), ("#c,#a{x:1}", "#a{x:1}"),
+    (".a{x:1}.b{x:2}", ".a{x:1}"), (".a .b,.a p{x:1}", ".a p{x:1}"), ("@media print{.b{x:1}}", ""),
+    ("@media print{.b{x:1}.a{y:2}}", "@media print{.a{y:2}}"),
+    (".a:not(.b){x:1}", ".a:not(.b){x:1}"), (":is(.a,.b) i{x:1}", ":is(.a,.b) i{x:1}"),
+    ("/* it's .b{ */.a{x:1}", ".a{x:1}"), ('@charset "utf-8";.b{x:1}', '@charset "utf-8";'),
+    ("@keyframes k{0%{x:1}}", "@keyframes k{0%{x:1}}"),
+    ('.a{b:url("data:image/svg+xml,{}")}', '.a{b:url("data:image/svg+xml,{}")}'), ("#c,#a{x:1}", "#a{x:1}"),
     ("/*! MIT */.b{x:1}", "/*! MIT */"), ("p{x:.5;y:1.b}", "p{x:.5;y:1.b}")])
 def test_only_used_rules_stay(css, wanted): assert site.used(css, {"a"}) == wanted
 
 def test_code_keeps_its_text_without_marks():
     page = '<code><span class="st">&quot;</span><span class="st">a</span><span class="op">.</span><span class="fu">b</span>\n<span class="va">self</span></code><span class="menu-text">x</span>'
-    assert site._lean(page) == '<code>&quot;a.b\nself</code><span class="menu-text">x</span>'
+    assert lean._lean(page) == '<code>&quot;a.b\nself</code><span class="menu-text">x</span>'
 
 def test_a_style_that_every_picture_brings_stays_once():
     page = "<style>.anyms{x:1}</style><p>a</p><style>.anyms{x:1}</style><style>.b{x:2}</style>"
-    assert site._lean(page) == "<style>.anyms{x:1}</style><p>a</p><style>.b{x:2}</style>"
+    assert lean._lean(page) == "<style>.anyms{x:1}</style><p>a</p><style>.b{x:2}</style>"
 
-@pytest.mark.parametrize("script, terse", [("// a\n  f(1); // b\n\n  g();\n", "f(1); // b\ng();\n"), ("x = `a\n  b`;\n", "x = `a\n  b`;\n"), ('u = "http://x";\n', 'u = "http://x";\n')])
-def test_scripts_lose_what_only_people_read(script, terse): assert site._terse(script) == terse
+@pytest.mark.parametrize("script, terse",
+    [("// a\n  f(1); // b\n\n  g();\n", "f(1); // b\ng();\n"), ("x = `a\n  b`;\n", "x = `a\n  b`;\n"),
+    ('u = "http://x";\n', 'u = "http://x";\n')])
+def test_scripts_lose_what_only_people_read(script, terse): assert lean._terse(script) == terse
 
 def test_pages_of_quarto_are_left_alone(tmp_path):
     (tmp_path/"site_libs").mkdir()
@@ -275,13 +299,16 @@ def test_pages_of_quarto_are_left_alone(tmp_path):
 
 def test_what_explains_comes_before_what_computes():
     def at(href, section=""): return dict(href=href, title="t", section=section, text="x")
-    order = [at("nbs/glossary.html#leakage", "Leakage"), at("nbs/tutorials/2.html"), at("nbs/03_heatmap.html", "Leakage"), at("nbs/reference.html", "Maps.leakage"), at("nbs/reference.html", "_rows")]
+    order = [at("nbs/glossary.html#leakage", "Leakage"), at("nbs/tutorials/2.html"),
+        at("nbs/03_heatmap.html", "Leakage"), at("nbs/reference.html", "Maps.leakage"), at("nbs/reference.html", "_rows")]
     weights = [e["weight"] for e in site.weigh(order)]
     assert weights == sorted(weights, reverse=True) and len(set(weights)) == len(weights)
-    assert site.weigh([at("nbs/reference.html", "Embedder.forward")])[0]["weight"] < site.weigh([at("nbs/reference.html", "Embedder")])[0]["weight"]
+    assert site.weigh([at("nbs/reference.html",
+        "Embedder.forward")])[0]["weight"] < site.weigh([at("nbs/reference.html", "Embedder")])[0]["weight"]
 
 def test_pages_name_their_notebook(tmp_path):
-    out = build(project(tmp_path, **{"deep.ipynb": notebook(text("x"), title="# Deep\n> S."), "plain.md": "---\ntitle: Plain\n---\n\ntext\n"}), program="smalldocs")
+    out = build(project(tmp_path,
+        **{"deep.ipynb": notebook(text("x"), title="# Deep\n> S."), "plain.md": "---\ntitle: Plain\n---\n\ntext\n"}), program="smalldocs")
     body = (out/"nbs"/"deep.html").read_text()
     assert '<a href="deep.ipynb" download>' in body and json.loads((out/"nbs"/"deep.ipynb").read_text())["cells"] and not problems(out)
     assert "download" not in re.search(r"(?s)<main.*</main>", (out/"nbs"/"plain.html").read_text())[0]
@@ -289,7 +316,8 @@ def test_pages_name_their_notebook(tmp_path):
 def test_pages_link_to_the_repository_where_one_is_named(tmp_path):
     root = project(tmp_path)
     (root/"settings.ini").write_text("[DEFAULT]\ngit_url = https://git.example.org/toy/\n")
-    assert 'href="https://git.example.org/toy/blob/main/nbs/index.ipynb"' in (build(root, program="smalldocs")/"nbs"/"index.html").read_text()
+    assert 'href="https://git.example.org/toy/blob/main/nbs/index.ipynb"' in (build(root,
+        program="smalldocs")/"nbs"/"index.html").read_text()
 
 
 # the check
@@ -299,19 +327,25 @@ def finished(folder, **pages):
     return problems(folder)
 
 @pytest.mark.parametrize("body, said", [
-    ('<script src="https://cdn.example.org/x.js"></script>', "fetches https://cdn"), ('<link rel="stylesheet" href="//fonts.example.org/a.css">', "fetches //fonts"),
-    ('<img alt="" src="gone.png">', "gone.png, which is not there"), ('<a href="gone.html">', "links to gone.html"), ('<a href="#gone">', "links to #gone"),
-    ('<img src="data:image/png;base64,AA">', "without a text"), ('<span class="math inline">\\(x\\)</span>', "needs a script"), ('<a href="../outside.html">', "outside.html")])
+    ('<script src="https://cdn.example.org/x.js"></script>', "fetches https://cdn"),
+    ('<link rel="stylesheet" href="//fonts.example.org/a.css">', "fetches //fonts"),
+    ('<img alt="" src="gone.png">', "gone.png, which is not there"), ('<a href="gone.html">', "links to gone.html"),
+    ('<a href="#gone">', "links to #gone"),
+    ('<img src="data:image/png;base64,AA">', "without a text"),
+    ('<span class="math inline">\\(x\\)</span>', "needs a script"), ('<a href="../outside.html">', "outside.html")])
 def test_problems_are_named(tmp_path, body, said): assert any(said in p for p in finished(tmp_path, a=body))
 
 def test_no_problem_where_there_is_none(tmp_path):
-    assert not finished(tmp_path, a='<h2 id="x">x</h2><a href="b.html#y">b</a><a href="#x">x</a><a href="https://arxiv.org">out</a><a href="mailto:a@b">m</a><img alt="" src="data:,">', b='<p id="y">')
+    assert not finished(tmp_path,
+        a='<h2 id="x">x</h2><a href="b.html#y">b</a><a href="#x">x</a><a href="https://arxiv.org">out</a><a href="mailto:a@b">m</a><img alt="" src="data:,">', b='<p id="y">')
 
 def test_style_sheets_are_read_too(tmp_path):
     (tmp_path/"a.css").write_text("@font-face{src:url(https://fonts.example.org/a.woff2)}")
     assert "fetches https://fonts.example.org/a.woff2" in problems(tmp_path)[0]
 
-@pytest.mark.parametrize("rule", ["@import url(https://f.example.org/css2?family=Lato:wght@400;700&display=swap);", '@import "https://f.example.org/a.css";', "@import url('//f.example.org/a.css') screen;"])
+@pytest.mark.parametrize("rule",
+    ["@import url(https://f.example.org/css2?family=Lato:wght@400;700&display=swap);",
+    '@import "https://f.example.org/a.css";', "@import url('//f.example.org/a.css') screen;"])
 def test_web_fonts_are_taken_out(tmp_path, rule):
     (tmp_path/"a.css").write_text(rule + ":root{--x:1}")
     site.finish(tmp_path)
@@ -323,7 +357,9 @@ def test_web_fonts_are_taken_out(tmp_path, rule):
 def test_what_a_reader_sees_is_escaped(tmp_path):
     "Names and outputs are text, whatever they hold."
     evil = "<script>alert(1)</script>"
-    out = build(project(tmp_path, **{"index.ipynb": notebook(text(f"## Names\n`{evil}`"), code("name", shown(text_plain=repr(evil))), code("print(name)", dict(output_type="stream", name="stdout", text=evil)))}), program="smalldocs")
+    out = build(project(tmp_path,
+        **{"index.ipynb": notebook(text(f"## Names\n`{evil}`"), code("name", shown(text_plain=repr(evil))),
+        code("print(name)", dict(output_type="stream", name="stdout", text=evil)))}), program="smalldocs")
     body = (out/"nbs"/"index.html").read_text()
     assert evil not in body and body.count(html.escape(evil)) >= 3
 
@@ -341,7 +377,8 @@ def test_build_again_replaces(tmp_path):
     assert not (build(root, program="smalldocs")/"nbs"/"more.html").exists()
 
 def test_somebody_elses_folder_is_not_replaced(tmp_path):
-    (tmp_path/"mine").mkdir(); (tmp_path/"mine"/"letter.txt").write_text("dear")
+    (tmp_path/"mine").mkdir()
+    (tmp_path/"mine"/"letter.txt").write_text("dear")
     with pytest.raises(ValueError, match="is no site"): build(project(tmp_path/"repo"), tmp_path/"mine", "smalldocs")
     assert (tmp_path/"mine"/"letter.txt").exists()
 
@@ -350,20 +387,20 @@ def test_outside_a_repository(tmp_path):
 
 @pytest.mark.parametrize("name, said", [("hugo", "choose auto"), ("quarto", "there is no quarto")])
 def test_renderer_is_named(name, said, monkeypatch):
-    monkeypatch.setattr(site.shutil, "which", lambda _: None)
+    monkeypatch.setattr(publish.shutil, "which", lambda _: None)
     with pytest.raises(ValueError, match=said): site.renderer(name)
 
 def test_quarto_is_taken_where_there_is_one(monkeypatch):
-    monkeypatch.setattr(site.shutil, "which", lambda _: "/opt/quarto")
+    monkeypatch.setattr(publish.shutil, "which", lambda _: "/opt/quarto")
     assert site.renderer() == ["/opt/quarto", "render"] and site.renderer("smalldocs")[0] == sys.executable
 
 def test_neither_renderer(monkeypatch):
-    monkeypatch.setattr(site.shutil, "which", lambda _: None)
+    monkeypatch.setattr(publish.shutil, "which", lambda _: None)
     monkeypatch.setitem(sys.modules, "smalldocs", None)
     with pytest.raises(ValueError, match="neither is here"): site.renderer()
 
 def test_a_failing_renderer_speaks_for_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(site, "renderer", lambda name: [sys.executable, "-c", "import sys; sys.exit('no such theme')"])
+    monkeypatch.setattr(publish, "renderer", lambda name: [sys.executable, "-c", "import sys; sys.exit('no such theme')"])
     with pytest.raises(RuntimeError, match="no such theme"): build(project(tmp_path))
 
 def test_server_serves(tmp_path):
@@ -383,7 +420,8 @@ def ours(tmp_path_factory):
     script = ("import sys\nfor m in ('torch', 'diffusers', 'numpy'): sys.modules[m] = None\n"
               "from anyms.cli import app\napp(['docs', '--root', sys.argv[1], '--out', sys.argv[2], '--renderer', 'smalldocs'])")
     import resource
-    used = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    def used():
+        return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     before = used()
     done = subprocess.run([sys.executable, "-c", script, ROOT, out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -402,7 +440,8 @@ def test_every_page_lists_every_page(ours):
     "From anywhere a reader gets anywhere: the sidebar stands on every page."
     pages = sorted((ours[0]/"nbs").rglob("*.html"))
     for p in pages:
-        links = {(p.parent/l.split("#")[0]).resolve() for l in site.Reader(p.read_text("utf8")).links if not site.outside(l) and l.split("#")[0]}
+        links = {(p.parent/line.split("#")[0]).resolve() for line in site.Reader(p.read_text("utf8")).links
+            if not site.outside(line) and line.split("#")[0]}
         assert set(x.resolve() for x in pages) - links <= {p.resolve()}, p.name
 
 def test_no_page_names_a_foreign_source(ours):

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from anyms.attend import KV, Look
-from anyms.bench import speed
-from anyms.bench.speed import (NETS, OURS, WAYS, Operations, Stage, bench, measure_bytes, predict_bytes, random_unet, ratios, slope, speed_figure, strips, time_layers, time_making,
+from anyms.bench import pictures, report
+from anyms.bench import (NETS, OURS, WAYS, Operations, Stage, run_benchmarks, measure_bytes, predict_bytes, random_unet,
+    ratios, slope, speed_figure, strips, time_layers, time_making,
                                time_run, time_steps, time_watching, way)
 from anyms.capture import capture, estimate, layer_grids
 from anyms.processors import find_processors
@@ -16,7 +17,8 @@ from anyms.processors import find_processors
 def unet(): return random_unet()
 
 
-def weights(unet): return sum(p.numel() for name, p in unet.named_parameters() if "encoder_hid_proj" not in name and "processor" not in name)
+def weights(unet):
+    return sum(p.numel() for name, p in unet.named_parameters() if "encoder_hid_proj" not in name and "processor" not in name)
 
 
 @pytest.mark.parametrize("net, billions, layers, keys_millions", [("sdxl", 2.567, 70, 341), ("sd15", .860, 16, 20)])
@@ -25,7 +27,8 @@ def test_nets_are_the_published_ones(net, billions, layers, keys_millions):
     unet = random_unet(net, device="meta")
     found = find_processors(unet)
     assert weights(unet)/1e9 == pytest.approx(billions, abs=.001) and len(found) == layers
-    assert sum(p.to_k_ip[0].weight.numel() + p.to_v_ip[0].weight.numel() for p in found.values())/1e6 == pytest.approx(keys_millions, rel=.05)
+    assert sum(p.to_k_ip[0].weight.numel() + p.to_v_ip[0].weight.numel()
+        for p in found.values())/1e6 == pytest.approx(keys_millions, rel=.05)
 
 
 @pytest.mark.parametrize("net, width", [("sdxl", 1280), ("sd15", 768)])
@@ -63,7 +66,8 @@ def test_the_memory_model_is_exact(adapter, latent):
 
 def test_full_size_stays_within_the_promised_memory():
     "SDXL at 1024 px in bfloat16: at most 0.2 GB on top, up to 7 subjects with the Plus adapter and 20 with the plain one."
-    for adapter, n in (("plus", 7), ("plain", 20)): assert predict_bytes(random_unet("sdxl", adapter, "meta", torch.bfloat16), (128, 128), n) <= .2e9
+    for adapter, n in (("plus", 7), ("plain", 20)):
+        assert predict_bytes(random_unet("sdxl", adapter, "meta", torch.bfloat16), (128, 128), n) <= .2e9
 
 
 @torch.no_grad()
@@ -86,11 +90,12 @@ def test_fused_needs_the_same_few_operations_for_any_number(unet):
 def test_steps_are_timed_in_rounds(unet):
     seen = []
     table = time_steps(unet, (16, 16), (1, 3), rounds=2, warm=False, report=seen.append)
-    assert [(r["way"], r["subjects"]) for r in seen[:5]] == [("text", 0), ("masks", 1), ("fused", 1), ("masks", 3), ("fused", 3)] and len(table) == len(seen) == 10
+    assert [(r["way"], r["subjects"]) for r in seen[:5]] == [("text", 0), ("masks", 1), ("fused", 1), ("masks", 3), ("fused", 3)]
+    assert len(table) == len(seen) == 10
     assert (time_making(unet, (16, 16), (2,), 1).wall > 0).all()
 
 
-def test_watching_is_timed(unet):
+def test_watching_is_measure(unet):
     table = time_watching(unet, (16, 16), 2, ("mass", "norm"), rounds=1)
     assert list(table.stat) == ["-", "mass", "norm"] and (table.wall > 0).all() and getattr(unet, "anyms_tap", None) is None
 
@@ -101,7 +106,8 @@ def test_a_whole_run(unet, monkeypatch):
 
 
 def test_ratios_are_of_pairs():
-    steps = pd.DataFrame([dict(round=i, way=w, subjects=n, wall=t*s, cpu=t*s) for i, s in enumerate((1, 2, 10)) for w, n, t in (("text", 0, 10), ("fused", 7, 10.1), ("masks", 7, 12))])
+    steps = pd.DataFrame([dict(round=i, way=w, subjects=n, wall=t*s, cpu=t*s) for i, s in enumerate((1, 2, 10))
+        for w, n, t in (("text", 0, 10), ("fused", 7, 10.1), ("masks", 7, 12))])
     over_text, over_masks = ratios(steps).set_index("way"), ratios(steps, to="masks").set_index("way")
     assert over_text.ratio["fused"] == pytest.approx(1.01) and over_text.ratio["masks"] == pytest.approx(1.2)
     assert over_masks.ratio["fused"] == pytest.approx(10.1/12)
@@ -110,24 +116,27 @@ def test_ratios_are_of_pairs():
 
 
 def test_everything_in_seconds(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "time_picture", lambda *a: pd.DataFrame([dict(round=0, way="fused", wall=1.)]))
-    monkeypatch.setattr(speed, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
+    monkeypatch.setattr(report, "time_picture", lambda *a: pd.DataFrame([dict(round=0, way="fused", wall=1.)]))
+    monkeypatch.setattr(report, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
     told = []
-    out = bench(tmp_path/"b", quick=True, echo=told.append)
-    assert sorted(p.name for p in out.iterdir()) == ["about.json", "layers.csv", "making.csv", "memory.csv", "picture.csv", "steps.csv", "together.csv", "watching.csv"]
+    out = run_benchmarks(tmp_path/"b", quick=True, echo=told.append)
+    assert sorted(p.name for p in out.iterdir()) == ["about.json", "layers.csv", "making.csv", "memory.csv",
+        "picture.csv", "steps.csv", "together.csv", "watching.csv"]
     facts = json.loads((out/"about.json").read_text())
-    assert facts["weights"] == "random" and {"date", "cpu", "cores", "threads", "gpu", "torch", "diffusers", "anyms", "size", "dtype"} <= set(facts)
+    assert facts["weights"] == "random"
+    assert {"date", "cpu", "cores", "threads", "gpu", "torch", "diffusers", "anyms", "size", "dtype"} <= set(facts)
     memory = pd.read_csv(out/"memory.csv")
     assert (memory.predicted == memory.measured).all() and told
 
 
 def test_only_pictures_of_the_embedded_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
+    monkeypatch.setattr(report, "time_together", lambda *a: pd.DataFrame([dict(round=0, spins=1000, processes=1, wall=1.)]))
     compiler, compiled = torch.compile, []
     monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or compiler(net, backend="eager"))
-    out = bench(tmp_path/"b", quick=True, net="stickers", compiled=True, echo=lambda line: None)
+    out = run_benchmarks(tmp_path/"b", quick=True, net="stickers", compiled=True, echo=lambda line: None)
     table = pd.read_csv(out/"picture.csv")
-    assert sorted(p.name for p in out.iterdir()) == ["about.json", "picture.csv", "together.csv"] and json.loads((out/"about.json").read_text())["net"] == "stickers"
+    assert sorted(p.name for p in out.iterdir()) == ["about.json", "picture.csv", "together.csv"]
+    assert json.loads((out/"about.json").read_text())["net"] == "stickers"
     assert list(zip(table.net, table.way)) == [("eager", "text_only"), ("eager", "fused"), ("compiled", "text_only"), ("compiled", "fused")]
     assert len(compiled) == 1 and (table.pipeline <= table.wall).all()
 
@@ -137,7 +146,7 @@ BAD = [
     (lambda: random_unet(adapter="faceid"), r"adapter='faceid' is not known; use 'plain' or 'plus'"),
     (lambda: strips(0), r"subjects=0 must be a whole number of at least 1"),
     (lambda: way(Stage(random_unet(), 1, (16, 16)), "fast").__enter__(), r"way='fast' is not known; use text, masks"),
-    (lambda: bench(size=500), r"size=500 must be a multiple of 64 pixels"),
+    (lambda: run_benchmarks(size=500), r"size=500 must be a multiple of 64 pixels"),
 ]
 
 
@@ -165,14 +174,16 @@ def test_a_run_of_these_shapes_takes_what_was_estimated():
     def look(layer, step):
         tokens = grids[layer][0]*grids[layer][1]
         q = torch.zeros(1, 1, tokens, 1)
-        return Look(layer, step, 1000. - step, grids[layer], [f"s{j}" for j in range(n)], q, q[:, :, :1], q, KV(*[torch.zeros(1, n, 1, 1, 1)]*2), lambda: torch.zeros(1, n, 1, tokens, 1), torch.arange(1))
+        return Look(layer, step, 1000. - step, grids[layer], [f"s{j}" for j in range(n)], q, q[:, :, :1], q,
+            KV(*[torch.zeros(1, n, 1, 1, 1)]*2), lambda: torch.zeros(1, n, 1, tokens, 1), torch.arange(1))
     with capture(unet) as maps:
         for step in range(50):
             for layer in grids: unet.anyms_tap(look(layer, step))
     assert len(maps.layers) == 70 and len(maps.steps) == 50 and maps.nbytes == estimate(unet, (128, 128), n, 50) <= 200e6
 
 
-def test_nets_are_not_shared_between_tests(unet): assert set(NETS) == {"sdxl", "sd15", "tiny"} and unet.config.block_out_channels == (32, 64)
+def test_nets_are_not_shared_between_tests(unet): assert set(NETS) == {"sdxl", "sd15",
+    "tiny"} and unet.config.block_out_channels == (32, 64)
 
 
 def test_two_processes_at_once(monkeypatch):
@@ -185,18 +196,19 @@ def test_two_processes_at_once(monkeypatch):
         def kill(self): self.ended = True
         def communicate(self): pass
     made, asked = [], []
-    monkeypatch.setattr(speed, "_drawer", lambda spins: made.append(Drawer(spins)) or made[-1])
-    drawn = speed._drawn_by
-    monkeypatch.setattr(speed, "_drawn_by", lambda processes, steps: asked.append(processes) or drawn(processes, steps))
-    table = speed.time_together(3, rounds=2, spins=(5000, 1000))
+    monkeypatch.setattr(pictures, "_drawer", lambda spins: made.append(Drawer(spins)) or made[-1])
+    drawn = pictures._drawn_by
+    monkeypatch.setattr(pictures, "_drawn_by", lambda processes, steps: asked.append(processes) or drawn(processes, steps))
+    table = pictures.time_together(3, rounds=2, spins=(5000, 1000))
     assert list(table.processes) == [1, 2]*4 and list(table.spins) == [5000, 5000, 1000, 1000]*2 and {p.steps for p in asked[-1]} == {3}
     assert all(p.ended for p in made) and len(made) == 4
-    found = speed.together_ratio(table)
+    found = pictures.together_ratio(table)
     assert found.alone.to_dict() == {1000: 1., 5000: 5.} and found.ratio.to_dict() == {1000: 2., 5000: 2.}
 
 
 def test_a_drawer_gets_the_setting(monkeypatch):
-    monkeypatch.setattr(speed, "_DRAWER", "import os; print(os.environ['GOMP_SPINCOUNT'], os.environ.get('OMP_WAIT_POLICY'), flush=True)")
+    monkeypatch.setattr(pictures, "_DRAWER",
+        "import os; print(os.environ['GOMP_SPINCOUNT'], os.environ.get('OMP_WAIT_POLICY'), flush=True)")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    process = speed._drawer(77)
+    process = pictures._drawer(77)
     assert process.communicate()[0].split() == ["77", "None"]

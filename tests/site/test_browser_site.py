@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from browser import chrome, find_chromium, open_page, serve  # noqa: F401
+from chrome import chrome, find_chromium, open_page, serve  # noqa: F401
 
 pytest.importorskip("latex2mathml")
 from anyms import site  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(os.environ["ANYMS_SHOTS"]) if os.environ.get("ANYMS_SHOTS") else None  # a folder: keep screenshots there, to be looked at
 
 
@@ -82,7 +82,8 @@ def test_a_reader_can_change_light_and_dark(light, url):
     light.goto(f"{url}/nbs/index.html")
     before = brightness(style(light, "body", "backgroundColor"))
     light.locator(".quarto-color-scheme-toggle").first.click()
-    light.wait_for_function("b => getComputedStyle(document.body).backgroundColor !== b", arg=style(light, "html", "backgroundColor") if before < 0 else "rgb(255, 255, 255)")
+    light.wait_for_function("b => getComputedStyle(document.body).backgroundColor !== b",
+        arg=style(light, "html", "backgroundColor") if before < 0 else "rgb(255, 255, 255)")
     assert brightness(style(light, "body", "backgroundColor")) < 60 < before
     light.goto(f"{url}/nbs/00_layout.html")
     assert brightness(style(light, "body", "backgroundColor")) < 60, "the choice holds on the next page"
@@ -111,7 +112,8 @@ def test_search_explains_a_word_before_it_computes_it(light, url, asked):
     assert any("glossary.html" in href for _, href in found[:2]), found[:4]
     assert any("/tutorials/" in href or "glossary" in href or "recipes" in href for _, href in found[:4])
 
-@pytest.mark.parametrize("asked, page", [("vram", "recipes|glossary"), ("own photo", "recipes"), ("lora", "recipes"), ("controlnet", "recipes"), ("leakge", "glossary")])
+@pytest.mark.parametrize("asked, page",
+    [("vram", "recipes|glossary"), ("own photo", "recipes"), ("lora", "recipes"), ("controlnet", "recipes"), ("leakge", "glossary")])
 def test_search_answers_what_people_ask(light, url, asked, page):
     light.goto(f"{url}/nbs/stickers/00_world.html")
     found = search(light, asked)
@@ -126,9 +128,11 @@ def test_search_by_keyboard(light, url):
     "Arrows go into the list and along it, a screen reader hears where, Enter opens."
     light.goto(f"{url}/nbs/index.html")
     found = search(light, "leakage")
-    at = lambda: light.evaluate("() => { const i = document.querySelector('.smalldocs-search input'); return [...document.querySelectorAll('.search-result')].findIndex(r => r.id === i.getAttribute('aria-activedescendant') && r.getAttribute('aria-selected') === 'true') }")
+    def at():
+        return light.evaluate("() => { const i = document.querySelector('.smalldocs-search input'); return [...document.querySelectorAll('.search-result')].findIndex(r => r.id === i.getAttribute('aria-activedescendant') && r.getAttribute('aria-selected') === 'true') }")
     assert at() == -1
-    for key, wanted in [("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", len(found) - 1), ("ArrowDown", 0), ("ArrowDown", 1)]:
+    for key, wanted in [("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", len(found) - 1),
+        ("ArrowDown", 0), ("ArrowDown", 1)]:
         light.keyboard.press(key)
         assert at() == wanted
     light.keyboard.press("Enter")
@@ -200,7 +204,8 @@ def test_code_of_the_library_folds_and_a_link_opens_it(light, url):
     opened = light.locator("main details.code-fold[open]", has=light.locator("summary", has_text="generate")).first
     opened.wait_for()
     assert "def generate(" in opened.inner_text()
-    light.wait_for_function("d => { const top = d.getBoundingClientRect().top; return top >= 0 && top < innerHeight }", arg=opened.element_handle())
+    light.wait_for_function("d => { const top = d.getBoundingClientRect().top; return top >= 0 && top < innerHeight }",
+        arg=opened.element_handle())
     quiet(light)
 
 def test_code_has_its_colours_and_its_text(tab, url, scheme):
@@ -270,7 +275,8 @@ def test_the_way_past_the_menus(light, url):
     "The first stop of the Tab key leads to the text."
     light.goto(f"{url}/nbs/00_layout.html")
     light.keyboard.press("Tab")
-    assert light.evaluate("document.activeElement.className") == "anyms-skip" and light.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    assert light.evaluate("document.activeElement.className") == "anyms-skip"
+    assert light.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
     light.keyboard.press("Enter")
     light.keyboard.press("Tab")
     assert light.evaluate("document.activeElement.closest('main') !== null")
@@ -317,7 +323,8 @@ def test_the_stepper_on_a_telephone(chrome, url):
     tab.evaluate("document.querySelector('[id^=anyms-explorer-] .panels').scrollIntoView({block: 'center'})")
     tab.wait_for_timeout(150)
     keep(tab, "telephone-stepper")
-    place = lambda s: panel.locator(s).first.evaluate("e => { const r = e.getBoundingClientRect(); return [r.top, r.bottom, r.width] }")
+    def place(s):
+        return panel.locator(s).first.evaluate("e => { const r = e.getBoundingClientRect(); return [r.top, r.bottom, r.width] }")
     top, bottom, _ = place("input[type=range]")
     assert 0 <= top and bottom <= 844, "the slider is in sight"
     tops = panel.locator("figure").evaluate_all("all => all.filter(f => !f.hidden).map(f => Math.round(f.getBoundingClientRect().top))")
