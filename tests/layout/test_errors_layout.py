@@ -1,4 +1,4 @@
-"""Bad input to `layout` and `attend`: one sentence each, naming the argument, the value and the remedy."""
+"""Bad input to layouts: one sentence each, naming the argument, the value and the remedy."""
 import io
 import json
 import math
@@ -9,8 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from anyms.attend import KV, VARIANTS, crop_merge, full, fused, get_variant, masked, own, variant
-from anyms.layout import Box, Layout, Subject, grid_for, levels, mask_tokens, read_image
+from anyms.images import read_image
+from anyms.layout.boxes import Box
+from anyms.layout.grids import grid_for, levels
+from anyms.layout.layout import Layout
+from anyms.layout.masks import mask_tokens
+from anyms.layout.subject import Subject
 
 SMALL = Image.new("RGB", (8, 8))
 PAIR = Layout([Subject("fox", SMALL, (0, 0, .6, 1)), Subject("hat", SMALL, (.4, 0, 1, 1))])
@@ -19,7 +23,8 @@ NAN, INF = math.nan, math.inf
 BOXES = {
     "nan": (lambda: Box(NAN, 0, 1, 1), ValueError, r"box \(nan, 0, 1, 1\).*not finite.*0\.\.1"),
     "infinite": (lambda: Box(0, 0, INF, 1), ValueError, r"inf.*not finite"),
-    "pixels": (lambda: Box(10, 20, 100, 200), ValueError, r"box \(10, 20, 100, 200\) looks like pixels.*Box\.from_pixels\(\(10, 20, 100, 200\), size"),
+    "pixels": (lambda: Box(10, 20, 100, 200), ValueError,
+               r"box \(10, 20, 100, 200\) looks like pixels.*Box\.from_pixels\(\(10, 20, 100, 200\), size"),
     "outside, low": (lambda: Box(-.1, 0, 1, 1), ValueError, r"box \(-0\.1, 0, 1, 1\) reaches outside.*clip"),
     "outside, high": (lambda: Box(0, 0, 1, 1.2), ValueError, r"1\.2\) reaches outside.*clip"),
     "reversed x": (lambda: Box(.9, 0, .1, 1), ValueError, r"box \(0\.9, 0, 0\.1, 1\) is reversed.*swap"),
@@ -33,7 +38,8 @@ BOXES = {
     "a string": (lambda: Box.of("0011"), ValueError, r"box='0011' is not four numbers"),
     "a number": (lambda: Box.of(3), ValueError, r"box=3 is not four numbers"),
     "a dict": (lambda: Box.of(dict(a=1, b=2, c=3, d=4)), ValueError, r"is not four numbers: give \(x0"),
-    "pixels outside the picture": (lambda: Box.from_pixels((0, 0, 300, 100), size=(200, 200)), ValueError, r"xyxy=\(0, 0, 300, 100\).*height 200 and width 200.*\(height, width\)"),
+    "pixels outside the picture": (lambda: Box.from_pixels((0, 0, 300, 100), size=(200, 200)), ValueError,
+                                   r"xyxy=\(0, 0, 300, 100\).*height 200 and width 200.*\(height, width\)"),
     "pixels reversed": (lambda: Box.from_pixels((90, 0, 10, 100), size=(200, 200)), ValueError, r"reversed"),
     "pixels, size one number": (lambda: Box.from_pixels((0, 0, 1, 1), size=200), ValueError, r"size=200 is not a pair.*\(height, width\)"),
     "pixels, size zero": (lambda: Box.from_pixels((0, 0, 1, 1), size=(0, 5)), ValueError, r"size=\(0, 5\) is not positive"),
@@ -51,13 +57,15 @@ BOXES = {
 MASKS = {
     "empty": (lambda: Subject("fox", mask=np.zeros((4, 4), bool)), ValueError, r"subject 'fox': mask of shape \(4, 4\) has no true pixel"),
     "three planes": (lambda: Subject("fox", mask=np.ones((4, 4, 3), bool)), ValueError, r"mask has shape \(4, 4, 3\): give one plane"),
-    "grey values": (lambda: Subject("fox", mask=np.arange(16).reshape(4, 4)), ValueError, r"mask of dtype int64 holds values other than 0 and 1.*threshold"),
+    "grey values": (lambda: Subject("fox", mask=np.arange(16).reshape(4, 4)), ValueError,
+                    r"mask of dtype int64 holds values other than 0 and 1.*threshold"),
     "soft values": (lambda: Subject("fox", mask=np.full((4, 4), .5)), ValueError, r"threshold it first"),
     "nan": (lambda: Subject("fox", mask=np.full((4, 4), NAN)), ValueError, r"threshold it first"),
     "text": (lambda: Subject("fox", mask="mask.png"), ValueError, r"mask has shape \(\)"),
     "of strings": (lambda: Box.from_mask(np.array([["a", "b"]])), ValueError, r"mask of dtype <U1 holds values"),
     "no pixels at all": (lambda: Box.from_mask(np.zeros((0, 4), bool)), ValueError, r"no true pixel"),
-    "with a box": (lambda: Subject("fox", box=(0, 0, 1, 1), mask=np.ones((4, 4), bool)), ValueError, r"subject 'fox' has a box and a mask: give one"),
+    "with a box": (lambda: Subject("fox", box=(0, 0, 1, 1), mask=np.ones((4, 4), bool)), ValueError,
+                   r"subject 'fox' has a box and a mask: give one"),
     "on a bad grid": (lambda: mask_tokens(np.ones((4, 4), bool), (0, 3)), ValueError, r"grid=\(0, 3\)"),
 }
 
@@ -65,14 +73,17 @@ SUBJECTS = {
     "empty name": (lambda: Subject(""), ValueError, r"name='' is empty.*Subject\(\"fox\""),
     "blank name": (lambda: Subject("  "), ValueError, r"name='  ' is empty"),
     "a number for a name": (lambda: Subject(7), TypeError, r"name=7 is not text"),
-    "unknown word of priority": (lambda: Subject("fox", priority="top"), ValueError, r"priority='top'.*'background', 'object', 'attribute'"),
+    "unknown word of priority": (lambda: Subject("fox", priority="top"), ValueError,
+                                 r"priority='top'.*'background', 'object', 'attribute'"),
     "priority nan": (lambda: Subject("fox", priority=NAN), ValueError, r"priority=nan is not finite"),
     "priority a list": (lambda: Subject("fox", priority=[1]), TypeError, r"priority=\[1\] is not a number"),
     "negative scale": (lambda: Subject("fox", scale=-1), ValueError, r"scale=-1 is not a strength.*0"),
     "infinite scale": (lambda: Subject("fox", scale=INF), ValueError, r"scale=inf"),
     "scale as text": (lambda: Subject("fox", scale="1"), TypeError, r"scale='1' is not a number"),
-    "bad box, with the subject's name": (lambda: Subject("fox", box=(0, 0, 9, 9)), ValueError, r"subject 'fox': box \(0, 0, 9, 9\) looks like pixels"),
-    "image of another type": (lambda: Subject("fox", image=3), TypeError, r"subject 'fox': image of type int.*path, a PIL image or an array"),
+    "bad box, with the subject's name": (lambda: Subject("fox", box=(0, 0, 9, 9)), ValueError,
+                                         r"subject 'fox': box \(0, 0, 9, 9\) looks like pixels"),
+    "image of another type": (lambda: Subject("fox", image=3), TypeError,
+                              r"subject 'fox': image of type int.*path, a PIL image or an array"),
     "image bytes": (lambda: Subject("fox", image=b"\x89PNG"), TypeError, r"image of type bytes"),
     "one pixel": (lambda: read_image(Image.new("RGB", (1, 1))), ValueError, r"1x1 pixels, too small.*2x2"),
     "huge": (lambda: read_image(Image.new("1", (10000, 6000))), ValueError, r"10000x6000 pixels.*shrink.*thumbnail"),
@@ -99,7 +110,11 @@ LAYOUTS = {
 }
 
 GOOD = PAIR.to_dict()
-entry = lambda **changes: {"anyms_layout": 1, "subjects": [{**GOOD["subjects"][0], **changes}]}
+
+
+def entry(**changes): return {"anyms_layout": 1, "subjects": [{**GOOD["subjects"][0], **changes}]}
+
+
 FILES = {
     "no version": ({"subjects": []}, ValueError, r"\"anyms_layout\" is missing"),
     "a later version": ({**GOOD, "anyms_layout": 2}, ValueError, r"\"anyms_layout\" is 2.*reads version 1.*update anyms"),
@@ -117,49 +132,15 @@ FILES = {
     "an image as text": (entry(image="fox.png"), ValueError, r"subject 'fox': image is str 'fox\.png'.*file, png"),
     "an image not base64": (entry(image={"png": "???"}), ValueError, r"not a PNG in base64"),
     "an image not PNG": (entry(image={"png": "aGVsbG8="}), ValueError, r"not a PNG in base64"),
-    "an image that is not there": (entry(image={"file": "gone.png"}), FileNotFoundError, r"subject 'fox': image='.*gone\.png' does not exist"),
+    "an image that is not there": (entry(image={"file": "gone.png"}), FileNotFoundError,
+                                   r"subject 'fox': image='.*gone\.png' does not exist"),
     "a mask by file": (entry(mask={"file": "mask.png"}, box=None), ValueError, r"mask has unknown keys file"),
     "scale as text": (entry(scale="1"), TypeError, r"scale='1' is not a number"),
     "an unknown priority": (entry(priority="first"), ValueError, r"priority='first'"),
 }
 
-Q, K = torch.randn(1, 2, 12, 8), torch.randn(1, 3, 2, 5, 8)
-REFS, COVER = KV(K, K), torch.ones(3, 12, dtype=torch.bool)
-two = lambda q, refs: q
-ATTEND = {
-    "refs a plain tuple": (lambda: full(Q, (K, K), COVER), TypeError, r"refs of type tuple.*KV\(k, v\)"),
-    "q of three axes": (lambda: full(Q[0], REFS, COVER), ValueError, r"q has shape \[2, 12, 8\].*\[b h n d\]"),
-    "refs of four axes": (lambda: masked(Q, KV(K[0], K[0]), COVER), ValueError, r"refs have keys \[3, 2, 5, 8\].*\[b s h r d\]"),
-    "keys and values differ": (lambda: masked(Q, KV(K, K[..., :3, :]), COVER), ValueError, r"equal shape"),
-    "another batch": (lambda: crop_merge(Q.repeat(2, 1, 1, 1), REFS, COVER), ValueError, r"\[2, 2, 12, 8\].*disagree.*repeat refs"),
-    "other heads": (lambda: crop_merge(Q[:, :1], REFS, COVER), ValueError, r"disagree"),
-    "another width": (lambda: fused(Q[..., :4], REFS, COVER), ValueError, r"disagree"),
-    "another dtype": (lambda: fused(Q.half(), REFS, COVER), ValueError, r"q is torch\.float16 and refs are torch\.float32.*\.to\(q\.dtype\)"),
-    "no reference token": (lambda: full(Q, KV(K[..., :0, :], K[..., :0, :]), COVER), ValueError, r"r=0 tokens.*at least one"),
-    "cover of floats": (lambda: masked(Q, REFS, COVER.float()), ValueError, r"cover has dtype torch\.float32: give bool"),
-    "cover of another grid": (lambda: masked(Q, REFS, COVER[:, :9]), ValueError, r"cover has shape \[3, 9\].*need \[3, 12\].*layout\.cover\(grid\)"),
-    "cover of fewer subjects": (lambda: fused(Q, REFS, COVER[:2]), ValueError, r"cover has shape \[2, 12\], and 3 subjects"),
-    "cover as a grid": (lambda: masked(Q, REFS, COVER.reshape(3, 3, 4)), ValueError, r"cover has shape \[3, 3, 4\]"),
-    "background unknown": (lambda: crop_merge(Q, REFS, COVER, background="black"), ValueError, r"background='black' is not available: use 'zero' or 'query'"),
-    "overlap unknown": (lambda: masked(Q, REFS, COVER, overlap="max"), ValueError, r"overlap='max'.*'priority' or 'sum' or 'mean'"),
-    "fused with a query background": (lambda: fused(Q, REFS, COVER, background="query"), ValueError, r"background='query' is not available: use 'zero'"),
-    "fused with sums": (lambda: fused(Q, REFS, COVER, overlap="sum"), ValueError, r"overlap='sum' is not available: use 'priority'"),
-    "variant unknown": (lambda: get_variant("crop"), ValueError, r"variant='crop' is not known: use one of full, masked, crop_merge, fused.*@variant"),
-    "variant a list": (lambda: get_variant(["full"]), ValueError, r"variant=\['full'\] is not known"),
-    "variant 3": (lambda: get_variant(3), ValueError, r"variant=3 is not known"),
-    "an option it does not take": (lambda: get_variant("full", overlap="sum"), ValueError, r"variant 'full' takes no option overlap='sum': leave it out, it takes none"),
-    "an option nobody takes": (lambda: get_variant("masked", radius=3), ValueError, r"no option radius=3.*background, overlap"),
-    "a value it does not offer": (lambda: get_variant("fused", overlap="mean"), ValueError, r"variant 'fused' does not offer overlap='mean': use 'priority'"),
-    "a value nobody offers": (lambda: get_variant("masked", background="white"), ValueError, r"'masked' does not offer background='white': use 'zero' or 'query'"),
-    "a variant of two arguments": (lambda: variant("two")(two), TypeError, r"variant 'two' must take three arguments.*def two\(q, refs, cover\)"),
-    "a decorator without its name": (lambda: variant(two), TypeError, r"variant name=<function.*@variant\(\"soft\"\)"),
-    "one of the package's names": (lambda: variant("full")(lambda q, refs, cover: q), ValueError, r"variant 'full' is one of the package's own: choose another"),
-    "a variant that returns another shape": (lambda: get_variant(lambda q, refs, cover: q[..., :1])(Q, REFS, COVER), ValueError, r"returned \[1, 2, 12, 1\] for queries \[1, 2, 12, 8\]"),
-    "a variant that returns nothing": (lambda: get_variant(lambda q, refs, cover: None)(Q, REFS, COVER), ValueError, r"returned NoneType.*\[b h n d\]"),
-    "the statistic own": (lambda: own(Q, REFS), ValueError, r"exactly 1/r at every position.*'mass', 'energy' or 'norm'"),
-}
-
-CASES = {f"{kind}: {name}": case for kind, table in dict(box=BOXES, mask=MASKS, subject=SUBJECTS, layout=LAYOUTS, attend=ATTEND).items() for name, case in table.items()}
+CASES = {f"{kind}: {name}": case for kind, table in dict(box=BOXES, mask=MASKS, subject=SUBJECTS, layout=LAYOUTS).items() for name,
+         case in table.items()}
 
 
 def one_sentence(error):
@@ -171,10 +152,8 @@ def one_sentence(error):
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input(name):
     act, kind, says = CASES[name]
-    registered = dict(VARIANTS)
     with pytest.raises(kind) as caught: act()
     assert re.search(says, one_sentence(caught.value))
-    assert VARIANTS == registered
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -205,11 +184,15 @@ def test_image_files(tmp_path):
     frames = [Image.new("RGB", (8, 8), c) for c in ("red", "blue")]
     frames[0].save(tmp_path/"moving.gif", save_all=True, append_images=frames[1:])
     (tmp_path/"text.png").write_text("no image")
-    file = io.BytesIO(); Image.effect_noise((64, 64), 50).save(file, "PNG")
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "PNG")
     (tmp_path/"cut.png").write_bytes(file.getvalue()[:600])
-    for path, kind, says in [(tmp_path/"gone.png", FileNotFoundError, r"gone\.png' does not exist: check the path"), (tmp_path, ValueError, r"is a folder: give one image file"),
-                             (tmp_path/"moving.gif", ValueError, r"moving\.gif' is animated \(2 frames\): choose one"), (tmp_path/"text.png", ValueError, r"text\.png' cannot be read as an image"),
-                             (tmp_path/"cut.png", ValueError, r"cut\.png' is damaged or cut short")]:
+    wrong = [(tmp_path/"gone.png", FileNotFoundError, r"gone\.png' does not exist: check the path"),
+             (tmp_path, ValueError, r"is a folder: give one image file"),
+             (tmp_path/"moving.gif", ValueError, r"moving\.gif' is animated \(2 frames\): choose one"),
+             (tmp_path/"text.png", ValueError, r"text\.png' cannot be read as an image"),
+             (tmp_path/"cut.png", ValueError, r"cut\.png' is damaged or cut short")]
+    for path, kind, says in wrong:
         with pytest.raises(kind) as caught: Subject("fox", str(path))
         assert re.search(says, one_sentence(caught.value)) and str(caught.value).startswith("subject 'fox': image=")
 

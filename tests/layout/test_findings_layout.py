@@ -9,7 +9,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from anyms.layout import Box, Layout, Subject, read_image
+from anyms.images import read_image
+from anyms.layout.boxes import Box
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 settings.register_profile("quick", max_examples=60, deadline=None)
 settings.load_profile("quick")
@@ -39,10 +42,12 @@ def test_crop_to_the_whole_picture_changes_nothing():
 
 
 def test_crop_of_a_window_without_subjects_says_what_to_do():
-    with pytest.raises(ValueError, match=r"box \(0\.6, 0\.7, 1, 1\) shows none of the subjects fox, hat: choose a window.*scale=0"): PAIR.crop((.6, .7, 1, 1))
+    with pytest.raises(ValueError, match=r"box \(0\.6, 0\.7, 1, 1\) shows none of the subjects fox, hat: choose a window.*scale=0"):
+        PAIR.crop((.6, .7, 1, 1))
 
 
-@pytest.mark.parametrize("box, says", [((0, 0, 64, 64), "looks like pixels"), ((.5, 0, .2, 1), "reversed"), ((0, 0, 1), "not four numbers"), (None, "not four numbers"),
+@pytest.mark.parametrize("box, says", [((0, 0, 64, 64), "looks like pixels"), ((.5, 0, .2, 1), "reversed"),
+                                       ((0, 0, 1), "not four numbers"), (None, "not four numbers"),
                                        ((0, 0, math.nan, 1), "not finite"), ((.5, 0, .5, 1), "no area"), ("left", "not four numbers")])
 def test_crop_refuses_what_is_no_window(box, says):
     with pytest.raises(ValueError, match=says): PAIR.crop(box)
@@ -105,7 +110,7 @@ def test_a_wide_reference_stays_the_same_on_disk_and_in_copies(tmp_path):
 
 def test_the_sheet_shows_what_is_encoded():
     wide = Image.new("RGB", (90, 30), "orange")
-    sheet = np.asarray(Layout([Subject("x", wide)]).sheet(96))[3:-3, 3:-3]
+    sheet = np.asarray(Layout([Subject("x", wide)]).draw_references(96))[3:-3, 3:-3]
     want = np.asarray(Layout([Subject("x", wide)]).images[0].resize((90, 90)))
     np.testing.assert_array_equal(sheet[:60], want[:60])                   # the name plate lies below
 
@@ -115,7 +120,7 @@ def test_clip_cuts_nothing_off(pipes):
     wide = Image.new("RGB", (400, 100), "white")
     wide.paste("orange", (0, 0, 60, 100))
     processor = pipes("sdxl-plus").feature_extractor
-    see = lambda image: processor(image, return_tensors="pt").pixel_values
+    def see(image): return processor(image, return_tensors="pt").pixel_values
     white = see(Image.new("RGB", (100, 100), "white"))
     assert torch.equal(see(wide), white), "the reason for all this: by itself it sees nothing"
     assert (see(Layout([Subject("fox", wide)]).images[0]) - white).abs().max() > .5
@@ -129,14 +134,16 @@ def test_a_wide_reference_is_heard_in_a_bare_call_and_in_generate(embedded):
         layout = Layout([Subject("penguin", image, (.1, .1, .9, .9))])
         if not bare: return np.asarray(generate(embedded, "a penguin", layout, steps=1, seed=1, progress=False).image)
         with installed(embedded.unet, layout):
-            return embedded("a penguin", ip_adapter_image=[layout.images], num_inference_steps=1, generator=torch.Generator().manual_seed(1), output_type="np").images
+            return embedded("a penguin", ip_adapter_image=[layout.images], num_inference_steps=1,
+                            generator=torch.Generator().manual_seed(1), output_type="np").images
     for bare in (True, False): assert not np.array_equal(draw(wide, bare), draw(empty, bare))
 
 
 def test_images_name_the_subject_that_has_none():
     layout = Layout([Subject("fox", FOX), Subject("hat", box=(.5, 0, 1, 1))])
-    with pytest.raises(ValueError, match=r"subject 'hat' has no reference image: give it one, as in layout\.replace\('hat', image="): layout.images
-    assert layout.sheet() and layout.draw(), "it can be looked at all the same"
+    says = r"subject 'hat' has no reference image: give it one, as in layout\.replace\('hat', image="
+    with pytest.raises(ValueError, match=says): assert layout.images
+    assert layout.draw_references() and layout.draw(), "it can be looked at all the same"
 
 
 # --- masks -----------------------------------------------------------------------------------------------------------------------
@@ -153,8 +160,10 @@ def test_a_mask_of_another_proportion_warns(mask, grid):
     assert "subject 'fox'" in says and f"{mask[0]}x{mask[1]} (height x width)" in says and "cut or pad the mask" in says
 
 
-@pytest.mark.parametrize("mask, grid", [((64, 64), (64, 64)), ((7, 5), (14, 10)), ((1023, 1023), (4, 4)), ((224, 288), (28, 36)), ((224, 288), (7, 9)), ((224, 288), (4, 5)),
-                                        ((832, 1216), (13, 19)), ((832, 1216), (7, 10)), ((832, 1216), (4, 5)), ((832, 1216), (2, 3)), ((96, 416), (3, 13)), ((1, 1), (8, 8)), ((9, 9), (1, 2))])
+@pytest.mark.parametrize("mask, grid", [((64, 64), (64, 64)), ((7, 5), (14, 10)), ((1023, 1023), (4, 4)), ((224, 288), (28, 36)),
+                                        ((224, 288), (7, 9)), ((224, 288), (4, 5)),
+                                        ((832, 1216), (13, 19)), ((832, 1216), (7, 10)), ((832, 1216), (4, 5)), ((832, 1216), (2, 3)),
+                                        ((96, 416), (3, 13)), ((1, 1), (8, 8)), ((9, 9), (1, 2))])
 def test_a_mask_of_the_same_proportion_does_not(mask, grid):
     assert not stretched(mask, grid)
 
@@ -192,7 +201,8 @@ def test_dataclasses_replace_of_a_subject_with_a_mask():
     subject = Subject("fox", mask=np.eye(8, dtype=bool))
     assert dataclasses.replace(subject, scale=.5) == subject.replace(scale=.5)
     for place in (dict(box=(0, 0, .5, .5)), dict(box=Box(0, 0, .5, .5)), dict(mask=np.pad(np.ones((2, 2), bool), 3))):
-        with pytest.raises(ValueError, match=r"subject 'fox' has a box and a mask: give one.*subject\.replace\(box="): dataclasses.replace(subject, **place)
+        with pytest.raises(ValueError, match=r"subject 'fox' has a box and a mask: give one.*subject\.replace\(box="):
+            dataclasses.replace(subject, **place)
 
 
 def test_a_name_of_ours_is_no_subjects():
@@ -204,8 +214,10 @@ def test_a_name_of_ours_is_no_subjects():
     (lambda: Box(.6, .1, .3, .8), r"reversed.*if it is \(x, y, width, height\), give \(0\.6, 0\.1, 0\.9, 0\.9\)"),
     (lambda: Box(.1, .6, .8, .3), r"reversed.*if it is \(x, y, width, height\), give \(0\.1, 0\.6, 0\.9, 0\.9\)"),
     (lambda: Box(.3, .1, .3, .8), r"no area.*if it is \(x, y, width, height\), give \(0\.3, 0\.1, 0\.6, 0\.9\)"),
-    (lambda: Box(300, 200, 100, 120), r"looks like pixels.*it can only be \(x, y, width, height\), with Box\.from_coco\(\(300, 200, 100, 120\)"),
-    (lambda: Box.from_pixels((300, 200, 100, 120), (512, 512)), r"xyxy=\(300, 200, 100, 120\) is reversed.*\(x, y, width, height\) is for Box\.from_coco"),
+    (lambda: Box(300, 200, 100, 120),
+     r"looks like pixels.*it can only be \(x, y, width, height\), with Box\.from_coco\(\(300, 200, 100, 120\)"),
+    (lambda: Box.from_pixels((300, 200, 100, 120), (512, 512)),
+     r"xyxy=\(300, 200, 100, 120\) is reversed.*\(x, y, width, height\) is for Box\.from_coco"),
     (lambda: Box.from_coco((300, 200, 400, 320), (512, 512)), r"xywh=\(300, 200, 400, 320\) reaches outside.*are for Box\.from_pixels"),
     (lambda: Subject("fox", box=(.6, .1, .3, .8)), r"subject 'fox'.*width, height"),
 ])

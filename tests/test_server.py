@@ -1,0 +1,91 @@
+"The explorer's server: what it is started with, what it opens, and that it ends."
+import json, os, signal, subprocess, sys
+
+import pytest
+
+from anyms import server
+from test_cli import run
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    "What a server would have been started with."
+    calls = []
+    class Server:
+        def __init__(self, command, env):
+            home = env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
+            settings = json.loads(open(f"{home}/voila.json").read())
+            news = json.loads(open(f"{home}/labconfig/default_setting_overrides.json").read())
+            assert news["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+            assert env.get("GOMP_SPINCOUNT") or env.get("OMP_WAIT_POLICY")
+            calls.append((command, settings["Voila"]["tornado_settings"]["headers"]["Content-Security-Policy"]))
+        def wait(self): return 0
+        def poll(self): return 0
+    monkeypatch.setattr(server.subprocess, "Popen", Server)
+    return calls
+
+
+def test_explore_writes_a_notebook_and_opens_it(opened, tmp_path):
+    import nbformat
+    done = run("explore", tmp_path/"new", "--no-browser", "--port", 9999)
+    notebook = nbformat.read(tmp_path/"new"/"anyms-explorer.ipynb", 4)
+    nbformat.validate(notebook)
+    sources = [c.source for c in notebook.cells]
+    assert done.exit_code == 0 and any("runs.explore()" in s for s in sources) and any("play(" in s for s in sources)
+    (command, policy), = opened
+    assert command[1:3] == ["-m", "voila"] and "--port=9999" in command and "--no-browser" in command and "https:" not in policy
+
+
+def test_explore_opens_jupyterlab(opened, tmp_path):
+    assert run("explore", tmp_path, "--lab").exit_code == 0 and opened[0][0][1:3] == ["-m", "jupyterlab"]
+
+
+def test_explore_keeps_your_own_notebook(opened, tmp_path):
+    (tmp_path/"anyms-explorer.ipynb").write_text("mine")
+    run("explore", tmp_path)
+    assert (tmp_path/"anyms-explorer.ipynb").read_text() == "mine"
+
+
+def test_explore_without_voila(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    done = run("explore", tmp_path)
+    assert done.exit_code == 2 and "pip install voila, or use anyms explore --lab" in done.stderr and not opened
+
+
+def test_explore_hands_on_the_servers_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "server_command", lambda *a: [sys.executable, "-c", "raise SystemExit(3)"])
+    assert run("explore", tmp_path).exit_code == 3
+
+
+def test_explore_ends_its_server_when_it_is_told_to_end(tmp_path):
+    "TERM, as a service manager or a closed terminal sends it, and not only Ctrl-C."
+    sleeper = f"import os, pathlib, time; pathlib.Path({str(tmp_path/'pid')!r}).write_text(str(os.getpid())); time.sleep(600)"
+    code = (f"import sys; from anyms import cli, server; server.server_command = lambda *a: [sys.executable, '-c', {sleeper!r}]; "
+            f"cli.app(['explore', {str(tmp_path)!r}])")
+    ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path/"pid").exists() or not (tmp_path/"pid").read_text(): assert ours.poll() is None
+        pid = int((tmp_path/"pid").read_text())
+        ours.send_signal(signal.SIGTERM)
+        assert ours.wait(60) == 0
+        with pytest.raises(ProcessLookupError): os.kill(pid, 0)
+    finally: ours.kill()
+
+
+def test_kernels_of_closed_pages_end(opened, tmp_path):
+    run("explore", tmp_path)
+    run("explore", tmp_path, "--lab")
+    (app, _), (lab, _) = opened
+    assert "--MappingKernelManager.cull_idle_timeout=60" in app and not [w for w in lab if "cull" in w]
+
+
+def test_explorer_cells_run(pipes, monkeypatch):
+    "The notebook's code, on the tiny pipeline."
+    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: pipes("sdxl-plus"))
+    code = "\n".join(c["source"] for c in server.explorer()["cells"] if c["cell_type"] == "code")
+    space = {}
+    code = code.replace("seeds=[0]", "seeds=[0], steps=2")
+    code = code.replace("play(pipe, prompt, layout)", "player = play(pipe, prompt, layout, steps=2)")
+    exec(code, space)
+    space["player"].wait()
+    assert space["runs"].variants == ["full", "masked", "crop_merge"] and not space["player"].error
