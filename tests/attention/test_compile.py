@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from anyms.bench import Stage, random_unet
+from anyms.attention.install import installed
+from anyms.attention.adapter import AdapterError
+from anyms.bench.speed import Stage, random_unet
 from anyms.layout import Layout, Subject
 from anyms.pipeline import generate, load
-from anyms.processors import AdapterError, installed
 from anyms.stickers.world import sprite
 
 A = Layout([Subject("fox", box=(0, .25, .75, 1)), Subject("hat", box=(.5, 0, 1, .5), priority=1)])
@@ -57,7 +58,7 @@ def test_one_graph_for_all_steps_scales_seeds_and_layouts(unet, graphs):
 
 def test_a_window_has_two_graphs(unet, graphs):
     net = torch.compile(unet, backend=graphs, fullgraph=True)
-    for options in (dict(steps=(1, 2)), dict(steps=(0, 1)), dict(steps=(2, 3), seed=4)):
+    for options in (dict(active_steps=(1, 2)), dict(active_steps=(0, 1)), dict(active_steps=(2, 3), seed=4)):
         assert torch.equal(denoise(net, unet, A, **options), denoise(unet, unet, A, **options))
         assert len(graphs) == 2                                                    # with and without the image branch
 
@@ -93,13 +94,13 @@ def test_a_compiled_unet_installed_twice(unet):
 
 
 def test_watching_a_compiled_unet(unet, graphs):
-    "The tap is Python and breaks the graph; the picture stays."
-    net, looks = torch.compile(unet, backend=graphs), []
+    "The recorder is Python and breaks the graph; the picture stays."
+    net, shapes = torch.compile(unet, backend=graphs), []
     want = denoise(unet, unet, A)
-    unet.anyms_tap = lambda look: looks.append(look.parts().shape)
+    unet.attn_recorder = lambda record: shapes.append(record.parts().shape)
     try: assert torch.allclose(denoise(net, unet, A), want, atol=1e-6)
-    finally: del unet.anyms_tap
-    assert len(looks) == 3*4
+    finally: del unet.attn_recorder
+    assert len(shapes) == 3*4
 
 
 @pytest.mark.slow
@@ -107,7 +108,7 @@ def test_watching_a_compiled_unet(unet, graphs):
 def test_a_real_compiler_draws_the_same_picture(graphs):                                        # for its resets before and after
     pipe = load("stickers", device="cpu")
     layout = Layout([Subject("fox", sprite("fox"), (.05, .4, .55, .95)), Subject("crown", sprite("crown"), (.15, .1, .45, .4), priority=1)])
-    draw = lambda: np.asarray(generate(pipe, "a fox and a crown on the beach", layout, steps=4, progress=False).image, int)
+    def draw(): return np.asarray(generate(pipe, "a fox and a crown on the beach", layout, steps=4, progress=False).image, int)
     plain = draw()
     pipe.unet = torch.compile(pipe.unet)
     assert abs(draw() - plain).max() <= 1

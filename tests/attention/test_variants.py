@@ -1,15 +1,17 @@
-"""The equations of `attend` against slow oracles, and the equalities that the notebooks claim, in many shapes."""
+"""The equations of `attention.variants` against slow oracles, and the equalities that the notebooks claim, in many shapes."""
 import functools
 import math
 import random
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
-from anyms.attend import (KV, VARIANTS, Look, attention, contributions, crop_merge, energy, full, fused, fused_keys, fused_mask, get_variant, joint, mass, masked, per_subject,
-                          shares, start, text_only, topmost, variant)
+from anyms.attention.selection import get_variant
+from anyms.attention.statistics import AttentionRecord, contributions, energy, mass
+from anyms.attention.variants import (
+    KV, VARIANTS, attention, crop_merge, full, fused, fused_keys, fused_mask, initial_output, joint, masked,
+    overlap_weights, owner_mask, per_subject, text_only, unfused_keys, variant)
 from anyms.layout import Subject
 
 settings.register_profile("quick", max_examples=60, deadline=None)
@@ -19,15 +21,16 @@ settings.load_profile("quick")
 def case(seed, dtype=torch.float32, d=None, disjoint=False, s=None, grid=None):
     "Queries, references and cover of a random shape, laid out in memory as a U-Net lays them out."
     rng, g = random.Random(seed), torch.Generator().manual_seed(seed)
-    b, h, r, d = rng.choice([1, 2, 3]), rng.choice([1, 2, 5, 8]), rng.choice([1, 4, 16, rng.randint(1, 40)]), d or rng.choice([8, 16, 32, 40, 64, 80, rng.randint(1, 130)])
+    b, h, r = rng.choice([1, 2, 3]), rng.choice([1, 2, 5, 8]), rng.choice([1, 4, 16, rng.randint(1, 40)])
+    d = d or rng.choice([8, 16, 32, 40, 64, 80, rng.randint(1, 130)])
     gh, gw = grid or (rng.randint(2, 26), rng.randint(2, 26))
     n, s = gh*gw, min(s or rng.randint(1, 7), gh*gw)
-    heads = lambda *shape: torch.randn(*shape, h*d, generator=g).to(dtype).unflatten(-1, (h, d)).transpose(-3, -2)
+    def heads(*shape): return torch.randn(*shape, h*d, generator=g).to(dtype).unflatten(-1, (h, d)).transpose(-3, -2)
     if disjoint:
         owner = torch.randint(-1, s, (n,), generator=g)
         cover = owner[None] == torch.arange(s)[:, None]
     else:
-        edge = lambda: sorted((rng.random(), rng.random() + 1e-3))
+        def edge(): return sorted((rng.random(), rng.random() + 1e-3))
         def box():
             (x0, x1), (y0, y1) = edge(), edge()
             return min(x0, .99), min(y0, .99), min(x1, 1), min(y1, 1)
@@ -47,8 +50,12 @@ def disjoint_tiles(seed, s, grid):
     while len(boxes) < s + 1:
         boxes.sort(key=lambda box: (box[1] - box[0])*(box[3] - box[2]))
         y0, y1, x0, x1 = boxes.pop()
-        if y1 - y0 > 1 and (x1 - x0 < 2 or rng.random() < .5): cut = rng.randint(y0 + 1, y1 - 1); boxes += [(y0, cut, x0, x1), (cut, y1, x0, x1)]
-        elif x1 - x0 > 1: cut = rng.randint(x0 + 1, x1 - 1); boxes += [(y0, y1, x0, cut), (y0, y1, cut, x1)]
+        if y1 - y0 > 1 and (x1 - x0 < 2 or rng.random() < .5):
+            cut = rng.randint(y0 + 1, y1 - 1)
+            boxes += [(y0, cut, x0, x1), (cut, y1, x0, x1)]
+        elif x1 - x0 > 1:
+            cut = rng.randint(x0 + 1, x1 - 1)
+            boxes += [(y0, y1, x0, cut), (y0, y1, cut, x1)]
         else: return disjoint_tiles(seed + 1, s, (grid[0] + 3, grid[1] + 3))
     cover = torch.zeros(s, *grid, dtype=torch.bool)
     for j, (y0, y1, x0, x1) in enumerate(rng.sample(boxes, s)): cover[j, y0:y1, x0:x1] = True
@@ -79,7 +86,8 @@ def test_no_query_is_no_trouble():
 
 # --- crop_merge == masked, bit by bit --------------------------------------------------------------------------------------------
 @settings(max_examples=120)
-@given(st.integers(0, 99999), st.sampled_from([32, 64, None]), st.integers(1, 7), st.sampled_from([(8, 8), (16, 16), (9, 13), (12, 20), (7, 31)]), st.sampled_from(["zero", "query"]))
+@given(st.integers(0, 99999), st.sampled_from([32, 64, None]), st.integers(1, 7),
+       st.sampled_from([(8, 8), (16, 16), (9, 13), (12, 20), (7, 31)]), st.sampled_from(["zero", "query"]))
 def test_crop_merge_is_masked_on_disjoint_boxes(seed, d, s, grid, background):
     cover = disjoint_tiles(seed, s, grid)
     s, n = cover.shape
@@ -88,7 +96,8 @@ def test_crop_merge_is_masked_on_disjoint_boxes(seed, d, s, grid, background):
     assert torch.equal(crop_merge(q, refs, cover, background=background), masked(q, refs, cover, background=background))
 
 
-@given(st.integers(0, 99999), st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]), st.sampled_from(["zero", "query"]))
+@given(st.integers(0, 99999), st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+       st.sampled_from(["zero", "query"]))
 def test_crop_merge_is_masked_on_disjoint_regions_of_any_shape(seed, dtype, background):
     q, refs, cover = case(seed, dtype, disjoint=True)
     assert torch.equal(crop_merge(q, refs, cover, background=background), masked(q, refs, cover, background=background))
@@ -97,7 +106,8 @@ def test_crop_merge_is_masked_on_disjoint_regions_of_any_shape(seed, dtype, back
 @given(st.integers(0, 99999), st.sampled_from(["priority", "sum", "mean"]), st.sampled_from(["zero", "query"]))
 def test_with_the_same_rule_they_agree_on_overlaps_too(seed, overlap, background):
     q, refs, cover = case(seed)
-    assert torch.equal(crop_merge(q, refs, cover, background=background, overlap=overlap), masked(q, refs, cover, background=background, overlap=overlap))
+    options = dict(background=background, overlap=overlap)
+    assert torch.equal(crop_merge(q, refs, cover, **options), masked(q, refs, cover, **options))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -129,7 +139,7 @@ def parts_by_hand(q, refs): return torch.stack([by_hand(q, refs.k[:, j], refs.v[
 def test_variants_against_their_equations(seed):
     q, refs, cover = case(seed, grid=(6, 7))
     z, m = parts_by_hand(q, refs), cover.double()[None, :, None, :, None]
-    close = lambda a, b: torch.allclose(a.double(), b, atol=2e-5)
+    def close(a, b): return torch.allclose(a.double(), b, atol=2e-5)
     assert close(per_subject(q, refs), z)
     assert close(full(q, refs, cover), z.sum(1))
     assert close(masked(q, refs, cover), (z*m).sum(1))                                                  # Eq. 7
@@ -138,7 +148,8 @@ def test_variants_against_their_equations(seed):
     assert close(crop_merge(q, refs, cover), painted)
     assert close(masked(q, refs, cover, overlap="mean"), (z*m).sum(1)/m.sum(1).clamp(min=1))
     outside = ~cover.any(0)
-    assert torch.equal(crop_merge(q, refs, cover, background="query")[:, :, outside], q[:, :, outside])  # the literal reading of section 3.3
+    as_queries = crop_merge(q, refs, cover, background="query")             # the literal reading of section 3.3
+    assert torch.equal(as_queries[:, :, outside], q[:, :, outside])
     assert crop_merge(q, refs, cover)[:, :, outside].eq(0).all() and text_only(q, refs, cover).eq(0).all()
     together = [x.transpose(1, 2).flatten(2, 3) for x in refs]
     assert close(joint(q, refs, cover), by_hand(q, *together))
@@ -158,12 +169,19 @@ def test_fused_is_exact_in_double_precision():
         assert (fused(q, refs, cover) - crop_merge(q, refs, cover)).abs().max() <= 1e-14
 
 
+@given(st.integers(0, 9999))
+def test_fused_keys_have_a_way_back(seed):
+    _, refs, _ = case(seed)
+    back = unfused_keys(fused_keys(refs), refs.k.shape[1], refs.k.shape[3])
+    assert torch.equal(back.k, refs.k) and torch.equal(back.v, refs.v)
+
+
 @given(st.integers(0, 9999), st.integers(1, 33))
 def test_fused_keys_and_mask_fit(seed, r):
     q, refs, cover = case(seed)
     keep, (k, v) = fused_mask(cover, refs.k.shape[3]), fused_keys(refs)
     assert keep.shape == (q.shape[2], k.shape[2]) and k.shape == v.shape and k.shape[2] % 8 == 0
-    assert fused_mask(cover, r).shape[1] % 8 == 0 and fused_mask(cover, r).any(1).all()                  # nobody is left without a key: no NaN
+    assert fused_mask(cover, r).shape[1] % 8 == 0 and fused_mask(cover, r).any(1).all()      # nobody is left without a key: no NaN
     assert (fused_mask(cover, r).sum(1) == torch.where(cover.any(0), r, 1)).all()
 
 
@@ -177,7 +195,8 @@ def test_full_is_not_joint_but_for_one_subject():
 def test_a_box_over_everything_makes_all_of_them_one():
     q, refs, _ = case(2, s=1)
     cover = torch.ones(1, q.shape[2], dtype=torch.bool)
-    for name in ("masked", "crop_merge", "fused", "joint"): assert torch.allclose(get_variant(name)(q, refs, cover), full(q, refs, cover), atol=1e-5)
+    for name in ("masked", "crop_merge", "fused", "joint"):
+        assert torch.allclose(get_variant(name)(q, refs, cover), full(q, refs, cover), atol=1e-5)
 
 
 def test_scale_folded_into_values_is_a_factor_on_the_answer():
@@ -190,18 +209,22 @@ def test_scale_folded_into_values_is_a_factor_on_the_answer():
 @given(st.integers(0, 9999))
 def test_the_painters_rule(seed):
     _, _, cover = case(seed)
-    top = topmost(cover)
+    top = owner_mask(cover)
     assert (top.sum(0) == cover.any(0)).all() and not (top & ~cover).any()
     for n in cover.any(0).nonzero().flatten().tolist(): assert top[:, n].nonzero().item() == cover[:, n].nonzero().max()
-    assert torch.allclose(shares(cover, "mean").sum(0), cover.any(0).float()) and torch.equal(shares(cover, "sum").sum(0), cover.sum(0).float())
+    assert torch.allclose(overlap_weights(cover, "mean").sum(0), cover.any(0).float())
+    assert torch.equal(overlap_weights(cover, "sum").sum(0), cover.sum(0).float())
 
 
 def test_nothing_given_is_changed():
     q, refs, cover = case(5)
     before = [x.clone() for x in (q, *refs, cover)]
     for name in VARIANTS:
-        if VARIANTS[name].__module__ == "anyms.attend": get_variant(name)(q, refs, cover)
-    crop_merge(q, refs, cover, background="query", overlap="sum"); start(q, cover, "query"); mass(q, refs); contributions(masked, q, refs, cover)
+        if VARIANTS[name].__module__ == "anyms.attention.variants": get_variant(name)(q, refs, cover)
+    crop_merge(q, refs, cover, background="query", overlap="sum")
+    initial_output(q, cover, "query")
+    mass(q, refs)
+    contributions(masked, q, refs, cover)
     assert all(torch.equal(a, b) for a, b in zip(before, (q, *refs, cover)))
 
 
@@ -234,7 +257,7 @@ def test_contributions_leave_the_background_out_and_are_exact():
     parts = contributions(functools.partial(crop_merge, background="query"), q, refs, cover)
     assert torch.equal(parts, contributions(crop_merge, q, refs, cover))
     assert torch.equal(contributions(full, q, refs, cover), per_subject(q, refs))
-    assert parts.transpose(1, 2)[:, :, ~topmost(cover)].eq(0).all()
+    assert parts.transpose(1, 2)[:, :, ~owner_mask(cover)].eq(0).all()
 
 
 # --- registry --------------------------------------------------------------------------------------------------------------------
@@ -242,7 +265,8 @@ def test_contributions_leave_the_background_out_and_are_exact():
 def registry():
     before = dict(VARIANTS)
     yield VARIANTS
-    VARIANTS.clear(); VARIANTS.update(before)
+    VARIANTS.clear()
+    VARIANTS.update(before)
 
 
 def test_a_students_variant_in_five_lines(registry):
@@ -263,12 +287,13 @@ def test_a_variants_own_options(registry):
 
 def test_options_are_bound():
     q, refs, cover = case(10)
-    assert torch.equal(get_variant("masked", overlap="priority", background="query")(q, refs, cover), masked(q, refs, cover, overlap="priority", background="query"))
+    bound = get_variant("masked", overlap="priority", background="query")
+    assert torch.equal(bound(q, refs, cover), masked(q, refs, cover, overlap="priority", background="query"))
     assert torch.equal(get_variant(crop_merge, overlap="sum")(q, refs, cover), crop_merge(q, refs, cover, overlap="sum"))
     assert set(VARIANTS) >= {"full", "masked", "crop_merge", "fused", "text_only", "joint"}
 
 
-def test_a_look_has_its_fields():
+def test_a_record_has_its_fields():
     q, refs, cover = case(11)
-    look = Look("mid", 0, 999., (2, 3), ["fox"], q, q, q, refs, lambda: contributions(full, q, refs, cover), torch.arange(1))
-    assert look.words == {} and look.parts().shape[1] == refs.k.shape[1]
+    record = AttentionRecord("mid", 0, 999., (2, 3), ["fox"], q, q, q, refs, lambda: contributions(full, q, refs, cover), torch.arange(1))
+    assert record.words == {} and record.layout is None and record.parts().shape[1] == refs.k.shape[1]

@@ -1,4 +1,5 @@
-"Other people's troubles with adapters, tried on `installed`: threads, adapters that change inside a block, weights that change, diffusers' own scales, rows."
+"""Other people's troubles with adapters, tried on `installed`: threads, adapters that change inside a block, weights that change,
+diffusers' own scales, rows."""
 import copy
 import threading
 
@@ -9,9 +10,12 @@ from diffusers.callbacks import IPAdapterScaleCutoffCallback
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch.overrides import TorchFunctionMode
 
-import anyms.processors as processors
+import anyms.attention.install as install
+from anyms.attention.inputs import null_embedding, unconditional_rows
+from anyms.attention.install import exclusive, installed
+from anyms.attention.processors import SubjectAttnProcessor
+from anyms.attention.adapter import AdapterError, find_processors
 from anyms.layout import Layout, Subject
-from anyms.processors import AdapterError, SubjectAttention, exclusive, find_processors, installed, null_embedding, unconditional
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 OTHER = Layout([Subject("sea", picture(2), (0, 0, 1, .5)), Subject("cat", picture(3), (0, .5, 1, 1))])
@@ -25,13 +29,14 @@ def draw(pipe, layout=PAIR, variant=None, run_options=None, **options):
 def inputs(unet, seed=0):
     "Arguments of a bare U-Net call, always the same tensors; row 0 is unconditional."
     g = torch.Generator().manual_seed(seed)
-    randn = lambda *shape: torch.randn(shape, generator=g)
+    def randn(*shape): return torch.randn(shape, generator=g)
     plus = type(unet.encoder_hid_proj.image_projection_layers[0]).__name__ == "IPAdapterPlusImageProjection"
     embeds = randn(2, 2, *((17, 32) if plus else (24,)))
     embeds[0] = 0
     added = dict(image_embeds=[embeds])
     if unet.config.addition_embed_type: added |= dict(text_embeds=randn(2, 32), time_ids=torch.ones(2, 6))
-    return dict(sample=randn(2, 4, 16, 16), timestep=500, encoder_hidden_states=randn(2, 7, unet.config.cross_attention_dim), added_cond_kwargs=added)
+    sample, text = randn(2, 4, 16, 16), randn(2, 7, unet.config.cross_attention_dim)
+    return dict(sample=sample, timestep=500, encoder_hidden_states=text, added_cond_kwargs=added)
 
 
 def answer(work):
@@ -68,14 +73,14 @@ def test_a_second_thread_is_refused_and_can_wait(pipes):
 
 def test_looking_and_going_in_is_one_step(pipes, monkeypatch):
     "The second thread comes when the first has looked, and is not yet in."
-    pipe, window = pipes("sdxl-plain"), processors.step_window
+    pipe, look = pipes("sdxl-plain"), install._check_free
     errors = []
-    def slow(steps=None):
-        monkeypatch.setattr(processors, "step_window", window)
+    def slow(asked):
+        look(asked)
+        monkeypatch.setattr(install, "_check_free", look)
         errors.append(answer(lambda: draw(pipe, OTHER)))
-        return window(steps)
     want = draw(pipe)
-    monkeypatch.setattr(processors, "step_window", slow)
+    monkeypatch.setattr(install, "_check_free", slow)
     assert torch.equal(draw(pipe), want)
     assert isinstance(errors[0], AdapterError) and "Another thread draws with this U-Net" in str(errors[0])
 
@@ -155,7 +160,8 @@ def test_a_door_may_be_passed_twice_and_is_no_part_of_the_unet():
 
 # --- the adapter changes inside the block ----------------------------------------------------------------------------------------------
 def text_only(pipe):
-    return pipe("fox hat", num_inference_steps=2, guidance_scale=3., height=32, width=32, generator=torch.Generator().manual_seed(0), output_type="latent").images
+    return pipe("fox hat", num_inference_steps=2, guidance_scale=3., height=32, width=32, output_type="latent",
+                generator=torch.Generator().manual_seed(0)).images
 
 
 def test_unloaded_inside():
@@ -220,7 +226,7 @@ def test_processors_replaced(spoil, says):
                 run(pipe, PAIR.images)
         assert "load the adapter again" in str(caught.value) and "no IP-Adapter" not in str(caught.value)
         after = list(pipe.unet.attn_processors.values())
-        assert not any(isinstance(p, SubjectAttention) for p in after) and all(any(p is q for q in after) for p in theirs)
+        assert not any(isinstance(p, SubjectAttnProcessor) for p in after) and all(any(p is q for q in after) for p in theirs)
         pipe.disable_attention_slicing()
         load_adapters(pipe, adapter(pipe.unet, plus=False))
         assert torch.equal(draw(pipe), want)
@@ -231,12 +237,14 @@ def test_a_copy_by_its_class_attends_to_the_text():
     "`value.__class__()` is how diffusers copies processors that it does not know."
     pipe = tiny("sdxl", plus=False)
     unet, given = pipe.unet, inputs(pipe.unet)
-    with installed(unet, PAIR): copies = {name: p.__class__() for name, p in unet.attn_processors.items() if isinstance(p, SubjectAttention)}
+    with installed(unet, PAIR):
+        copies = {name: p.__class__() for name, p in unet.attn_processors.items() if isinstance(p, SubjectAttnProcessor)}
     unet.set_attn_processor(unet.attn_processors | copies)
     copied = unet(**given).sample
     assert all(p.scale == [1.] for p in copies.values())
     pipe.unload_ip_adapter()
-    assert torch.equal(unet(**given | dict(added_cond_kwargs={k: v for k, v in given["added_cond_kwargs"].items() if k != "image_embeds"})).sample, copied)
+    without = {k: v for k, v in given["added_cond_kwargs"].items() if k != "image_embeds"}
+    assert torch.equal(unet(**given | dict(added_cond_kwargs=without)).sample, copied)
 
 
 # --- what is kept and what it was made from --------------------------------------------------------------------------------------------
@@ -259,7 +267,8 @@ def other_storage(unet): attn(unet).to_k.weight.data = 2*attn(unet).to_k.weight.
 def other_forward(unet):
     to_k = attn(unet).to_k
     usual = to_k.forward
-    to_k.forward = lambda x: 2*usual(x)
+    def twice(x): return 2*usual(x)
+    to_k.forward = twice
 
 
 CHANGES = {
@@ -351,16 +360,6 @@ def test_a_lora_in_the_projection_changes_its_weight():
     assert (seen[1] - unet(**given).sample).abs().max() <= 1e-5 and (seen[0] - seen[1]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (64, 48), (48, 64), (640, 2048), (7, 30), (1, 9), (9, 1), (5,), (), (0, 3), (2, 3, 4)])
-def test_a_sample_has_every_row_and_column(shape):
-    x = torch.arange(torch.Size(shape).numel(), dtype=torch.float).reshape(shape)
-    seen = processors._sample(x).long()
-    if x.ndim < 2 or not x.numel(): return
-    columns = shape[-1]
-    assert len(set((seen % columns).tolist())) == columns and len(set((seen // columns).tolist())) == x.numel()//columns
-    assert len(seen) <= max(64, 9*max(columns, x.numel()//columns))
-
-
 # --- rows that do not fit --------------------------------------------------------------------------------------------------------------
 def rows(pipe, layout=PAIR):
     "Embeddings [null, pictures] of a layout, as the pipeline makes them."
@@ -373,10 +372,12 @@ def by_hand(embeds, **options): return dict(ip_adapter_image=None, ip_adapter_im
 @pytest.mark.parametrize("kind", ["sdxl-plain", "sdxl-plus"])
 def test_each_cause_has_its_sentence(pipes, kind):
     pipe = pipes(kind)
-    both = torch.cat([x for half in zip(rows(pipe).chunk(2), rows(pipe, OTHER).chunk(2)) for x in half])     # [null, null, pictures, pictures]
+    halves = zip(rows(pipe).chunk(2), rows(pipe, OTHER).chunk(2))
+    both = torch.cat([x for half in halves for x in half])                # [null, null, pictures, pictures]
     def says(prompt, embeds, guidance):
         with pytest.raises(AdapterError, match="The batch sizes differ: ") as caught, installed(pipe.unet, PAIR):
-            pipe(prompt, ip_adapter_image_embeds=[embeds], num_inference_steps=1, guidance_scale=guidance, height=32, width=32, output_type="latent")
+            pipe(prompt, ip_adapter_image_embeds=[embeds], num_inference_steps=1, guidance_scale=guidance,
+                 height=32, width=32, output_type="latent")
         assert "callback" not in str(caught.value)
         return str(caught.value)
     prompts = says(["fox", "hat"], both, 3.)
@@ -403,15 +404,16 @@ def test_a_callback_is_named_only_where_rows_fitted_before(pipes):
     from diffusers.callbacks import SDXLCFGCutoffCallback
     pipe = pipes("sdxl-plain")
     cut = SDXLCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=1)
-    with pytest.raises(AdapterError, match="fitted at an earlier step.*SDXLCFGCutoffCallback"): draw(pipe, run_options=dict(callback_on_step_end=cut))
+    with pytest.raises(AdapterError, match="fitted at an earlier step.*SDXLCFGCutoffCallback"):
+        draw(pipe, run_options=dict(callback_on_step_end=cut))
 
 
 def test_a_net_that_draws_frames_is_refused():
     from diffusers import MotionAdapter, UNetMotionModel
-    motion = MotionAdapter(block_out_channels=(16, 32, 32), motion_layers_per_block=1, motion_mid_block_layers_per_block=1, motion_norm_num_groups=8,
-                           motion_num_attention_heads=2, use_motion_mid_block=False)
+    motion = MotionAdapter(block_out_channels=(16, 32, 32), motion_layers_per_block=1, motion_mid_block_layers_per_block=1,
+                           motion_norm_num_groups=8, motion_num_attention_heads=2, use_motion_mid_block=False)
     unet = UNetMotionModel.from_unet2d(tiny("sd15", plus=False).unet, motion)
-    for use in (find_processors, lambda net: installed(net, PAIR).__enter__()):
+    for use in (find_processors, lambda net: installed(net, PAIR)):
         with pytest.raises(AdapterError, match="UNetMotionModel, which draws the frames of a video"): use(unet)
 
 
@@ -474,7 +476,8 @@ def test_a_number_per_picture_is_a_number_per_subject(scaled):
     scaled.set_ip_adapter_scale([[.3, 1.5]])
     assert (draw(scaled, variant="masked") - want).abs().max() <= 1e-5
     scaled.set_ip_adapter_scale([[.3, 1.5, 1.]])
-    with pytest.raises(AdapterError, match=r"given 3 numbers for a layout of 2 subject\(s\); give one number for all"), installed(scaled.unet, PAIR): pass
+    says = r"given 3 numbers for a layout of 2 subject\(s\); give one number for all"
+    with pytest.raises(AdapterError, match=says), installed(scaled.unet, PAIR): pass
     scaled.set_ip_adapter_scale(float("nan"))
     with pytest.raises(AdapterError, match="given nan; give finite numbers"), installed(scaled.unet, PAIR): pass
 
@@ -482,9 +485,10 @@ def test_a_number_per_picture_is_a_number_per_subject(scaled):
 @pytest.mark.parametrize("variant", [None, "crop_merge", "joint"])
 def test_the_cutoff_callback_is_a_window(scaled, variant):
     cut = IPAdapterScaleCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=0)
-    want = draw(scaled, variant=variant, steps=(0, 1))
+    want = draw(scaled, variant=variant, active_steps=(0, 1))
     assert torch.equal(draw(scaled, variant=variant, run_options=dict(callback_on_step_end=cut)), want)
-    with pytest.warns(UserWarning, match=r"adapter scale is 0 in every layer.*set_ip_adapter_scale\(1\.\) brings them back"): silent = draw(scaled)
+    says = r"adapter scale is 0 in every layer.*set_ip_adapter_scale\(1\.\) brings them back"
+    with pytest.warns(UserWarning, match=says): silent = draw(scaled)
     assert torch.equal(silent, run(scaled, PAIR.images))
 
 
@@ -494,7 +498,7 @@ def faceid():
     pipe = tiny("sdxl", plus=False, with_adapter=False)
     state, c = adapter(pipe.unet, plus=False), pipe.unet.config.cross_attention_dim
     g = torch.Generator().manual_seed(0)
-    randn = lambda *shape: torch.randn(shape, generator=g)/shape[-1]**.5
+    def randn(*shape): return torch.randn(shape, generator=g)/shape[-1]**.5
     state["image_proj"] = {"proj.0.weight": randn(1024, 512), "proj.0.bias": torch.zeros(1024), "proj.2.weight": randn(4*c, 1024),
                            "proj.2.bias": randn(4*c), "norm.weight": torch.ones(c), "norm.bias": torch.zeros(c)}
     load_adapters(pipe, state)
@@ -507,26 +511,18 @@ def test_faces_each_in_a_box():
     g = torch.Generator().manual_seed(1)
     faces = torch.cat([torch.zeros(1, 2, 1, 512), torch.randn(1, 2, 1, 512, generator=g)])
     null = null_embedding(pipe)
-    assert null.shape == (1, 1, 1, 512) and not null.any() and unconditional(faces, null).tolist() == unconditional(faces).tolist() == [True, False]
-    assert unconditional(faces[:, :1]).tolist() == [True, False]                  # one face alone
+    assert null.shape == (1, 1, 1, 512) and not null.any()
+    assert unconditional_rows(faces, null).tolist() == unconditional_rows(faces).tolist() == [True, False]
+    assert unconditional_rows(faces[:, :1]).tolist() == [True, False]                  # one face alone
     def go(variant=None, **options):
         given = dict(ip_adapter_image_embeds=[faces], num_inference_steps=2, height=32, width=32, guidance_scale=3., output_type="latent")
-        with installed(pipe.unet, PAIR, variant, **options): return pipe("fox", generator=torch.Generator().manual_seed(0), **given).images
+        with installed(pipe.unet, PAIR, variant, **options):
+            return pipe("fox", generator=torch.Generator().manual_seed(0), **given).images
     assert (go() - go("crop_merge")).abs().max() <= 1e-5 and (go() - go("text_only")).abs().max() > 1e-3
-    assert (go(negative="none", null=null) - go()).abs().max() > 1e-4
+    assert (go(uncond_image="none", null=null) - go()).abs().max() > 1e-4
 
 
 def test_no_image_encoder_and_no_faces():
     pipe = tiny("sd15", plus=True)
     pipe.image_encoder = None
     with pytest.raises(AdapterError, match=r"no image encoder.*image_encoder_folder=.*give null="): null_embedding(pipe)
-
-
-def test_a_rise_of_rounding_size_is_no_new_run():
-    "Samplers of second order come back to a timestep, give or take rounding (report 13)."
-    from types import SimpleNamespace
-    from anyms.processors import Installed
-    state = SimpleNamespace(times=[999., 900., 900.0001, 800., 800., 799.9999], clock=(0, None))
-    assert Installed._count(state)[0] == 2
-    state.times = [999.]
-    assert Installed._count(state)[0] == 0, "a real rise is a new run"

@@ -1,6 +1,7 @@
-"""The quick form against the readable one: `fused` is crop-and-merge, whatever the boxes, scales, windows and sizes; and what is made once is made once.
+"""The quick form against the readable one: `fused` is crop-and-merge, whatever the boxes, scales, windows and sizes;
+and what is made once is made once.
 
-The issue's figure (200 random layouts on the embedded model) is the `slow` case: `pytest -n0 tests/test_speed_exact.py -m slow`.
+The issue's figure (200 random layouts on the embedded model) is the `slow` case: `pytest -n0 tests/attention/test_fused.py -m slow`.
 """
 import random
 
@@ -9,9 +10,13 @@ import torch
 from peft import LoraConfig
 from conftest import picture, run, tiny
 
-from anyms.attend import KV, VARIANTS, crop_merge, contributions, fused, fused_bias, fused_keys, fused_mask, get_variant, quickest
+from anyms.attention.install import installed
+from anyms.attention.adapter import find_processors
+from anyms.attention.selection import default_variant, get_variant
+from anyms.attention.state import CachedProjection
+from anyms.attention.statistics import contributions
+from anyms.attention.variants import KV, VARIANTS, crop_merge, fused, fused_bias, fused_keys, fused_mask
 from anyms.layout import Layout, Subject
-from anyms.processors import Projected, SubjectAttention, find_processors, installed
 
 SIZES = [(16, 16), (16, 24), (24, 16), (12, 20)]                     # latents; the last one's coarse levels do not halve
 
@@ -23,17 +28,22 @@ def random_case(seed):
         w, h = rng.uniform(.15, .8), rng.uniform(.15, .8)
         x, y = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
         return x, y, x + w, y + h
-    lay = Layout([Subject(f"s{j}", picture(rng.randrange(50)), box(), priority=rng.choice([-1, 0, 0, 1]), scale=rng.choice([1, rng.uniform(0, 2)]))
-                  for j in range(rng.randint(1, 6))])
+    def subject(j):
+        image, where = picture(rng.randrange(50)), box()
+        return Subject(f"s{j}", image, where, priority=rng.choice([-1, 0, 0, 1]), scale=rng.choice([1, rng.uniform(0, 2)]))
+    lay = Layout([subject(j) for j in range(rng.randint(1, 6))])
     first = rng.randint(0, 3)
-    return lay, dict(steps=rng.choice([None, None, (0, 2), (first, first + 2)]), scale=rng.choice([1., .6]), layers=rng.choice([None, None, "up"])), rng.choice(SIZES)
+    window = rng.choice([None, None, (0, 2), (first, first + 2)])
+    options = dict(active_steps=window, scale=rng.choice([1., .6]), layers=rng.choice([None, None, "up"]))
+    return lay, options, rng.choice(SIZES)
 
 
 def gap(pipe, seed, steps):
     "The largest difference of the end latents, and their size."
     lay, options, latent = random_case(seed)
     def end(variant):
-        with installed(pipe.unet, lay, variant, **options): return run(pipe, lay.images, steps=steps, latent=latent, seed=seed, prompt="a fox and a crown on the beach")
+        with installed(pipe.unet, lay, variant, **options):
+            return run(pipe, lay.images, steps=steps, latent=latent, seed=seed, prompt="a fox and a crown on the beach")
     a, b = end("fused"), end("crop_merge")
     assert torch.isfinite(a).all()
     return (a - b).abs().max().item(), b.abs().max().item()
@@ -57,14 +67,15 @@ def test_end_latents(embedded, seed):
 def test_end_latents_of_200_layouts(in_double, capsys):
     "In double precision the network has no rounding to carry on: what is left is the method."
     gaps = [gap(in_double, seed, steps=8)[0] for seed in range(200)]
-    with capsys.disabled(): print(f"\nfused against crop_merge, end latents, 200 layouts: largest difference {max(gaps):.2e}, median {sorted(gaps)[100]:.2e}")
+    with capsys.disabled():
+        print(f"\nfused against crop_merge, end latents, 200 layouts: largest difference {max(gaps):.2e}, median {sorted(gaps)[100]:.2e}")
     assert max(gaps) <= 1e-9
 
 
 # --- one layer ---------------------------------------------------------------------------------------------------------------------
 def layer(seed, n, h, s, r, dtype, d=64):
     g = torch.Generator().manual_seed(seed)
-    heads = lambda *shape: torch.randn(*shape, h*d, generator=g).to(dtype).unflatten(-1, (h, d)).transpose(-3, -2)
+    def heads(*shape): return torch.randn(*shape, h*d, generator=g).to(dtype).unflatten(-1, (h, d)).transpose(-3, -2)
     q, refs = heads(2, n), KV(heads(2, s, r), heads(2, s, r))
     edges = torch.rand(s, 2, generator=g).sort(1).values*n
     at = torch.arange(n)
@@ -79,7 +90,7 @@ def unit(x):
 @pytest.mark.parametrize("n, h", [(1024, 10), (256, 20), (1000, 3)])           # SDXL's two levels at 512 px, and an odd one
 @pytest.mark.parametrize("s, r", [(1, 4), (3, 4), (7, 4), (20, 4), (3, 16), (7, 16)])
 def test_a_layer_in_bfloat16_differs_by_one_unit_at_most(n, h, s, r):
-    "One unit of the values that are averaged (where they cancel, the remainder's own unit says nothing); and all but a few numbers are equal."
+    "One unit of the values that are averaged (where they cancel, its own unit says nothing); and all but a few numbers are equal."
     for seed in range(3):
         q, refs, cover = layer(seed, n, h, s, r, torch.bfloat16)
         far = (fused(q, refs, cover).double() - crop_merge(q, refs, cover).double()).abs()
@@ -107,9 +118,9 @@ def test_a_bias_is_the_mask_bitwise():
 
 # --- the default -------------------------------------------------------------------------------------------------------------------
 def test_the_quickest_form():
-    assert quickest() == quickest("zero", "priority") == "fused"
-    assert quickest("query") == quickest(overlap="sum") == quickest(overlap="mean") == "crop_merge"
-    assert get_variant(None).variant is VARIANTS["fused"] and get_variant(None, background="query").variant is VARIANTS["crop_merge"]
+    assert default_variant() == default_variant("zero", "priority") == "fused"
+    assert default_variant("query") == default_variant(overlap="sum") == default_variant(overlap="mean") == "crop_merge"
+    assert get_variant(None).fn is VARIANTS["fused"] and get_variant(None, background="query").fn is VARIANTS["crop_merge"]
     with pytest.raises(ValueError, match="background='blue'"): get_variant(None, background="blue")
 
 
@@ -120,21 +131,22 @@ def test_nobody_asks_for_a_variant(either):
     def go(*variant, **options):
         with installed(either.unet, PAIR, *variant, **options): return run(either, PAIR.images)
     assert torch.equal(go(), go("fused"))
-    assert torch.equal(go(background="query"), go("crop_merge", background="query")) and torch.equal(go(overlap="sum"), go("crop_merge", overlap="sum"))
+    assert torch.equal(go(background="query"), go("crop_merge", background="query"))
+    assert torch.equal(go(overlap="sum"), go("crop_merge", overlap="sum"))
 
 
 @torch.no_grad()
 def test_parts_of_fused_are_its_contributions(either):
     "Owners split the answer: the same as silencing the other subjects' values one by one."
-    looks = []
-    either.unet.anyms_tap = lambda look: looks.append((look, look.parts()))
+    records = []
+    either.unet.attn_recorder = lambda record: records.append((record, record.parts()))
     try:
-        with installed(either.unet, PAIR) as now: run(either, PAIR.images, steps=1)
-    finally: del either.unet.anyms_tap
+        with installed(either.unet, PAIR): run(either, PAIR.images, steps=1)
+    finally: del either.unet.attn_recorder
     back = torch.as_tensor(PAIR.order)
-    for look, parts in looks:
-        refs = KV(*(x[:, back] for x in look.refs))
-        want = contributions(fused, look.q, refs, PAIR.cover(look.grid)[back])[:, back.argsort()]
+    for record, parts in records:
+        refs = KV(*(x[:, back] for x in record.refs))
+        want = contributions(fused, record.q, refs, PAIR.cover(record.grid)[back])[:, back.argsort()]
         assert (parts - want).abs().max() <= 1e-6 and parts.abs().max() > 0
 
 
@@ -173,17 +185,16 @@ def test_the_text_is_never_stale():
     unet, g = tiny("sdxl", plus=False).unet, torch.Generator().manual_seed(0)
     text, embeds = (torch.randn(1, *s, generator=g) for s in ((7, unet.config.cross_attention_dim), (2, 24)))
     added = dict(image_embeds=[embeds], text_embeds=torch.zeros(1, 32), time_ids=torch.ones(1, 6))
-    step = lambda: unet(torch.ones(1, 4, 16, 16), 500, text, added_cond_kwargs=added).sample
-    with installed(unet, PAIR):
+    def step(): return unet(torch.ones(1, 4, 16, 16), 500, text, added_cond_kwargs=added).sample
+    with installed(unet, PAIR) as state:
         first = step()
         text.mul_(-1)
         assert not torch.equal(step(), first)
         text.mul_(-1)
         assert torch.equal(step(), first)
-        layers = [p for p in unet.attn_processors.values() if isinstance(p, SubjectAttention)]
-        assert all(isinstance(layer.text, KV) for layer in layers)
+        assert all(isinstance(layer.text_kv, KV) for layer in state.layers)
         with torch.enable_grad(): step()
-        assert all(layer.text is None for layer in layers)                      # every layer reads for itself, and gradients pass
+        assert all(layer.text_kv is None for layer in state.layers)             # every layer reads for itself, and gradients pass
     unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_k", "to_v"]), adapter_name="style")
     with installed(unet, PAIR):
         unet.set_adapters("style", 1.)
@@ -197,7 +208,7 @@ def test_the_text_is_never_stale():
 def test_the_projection_comes_back(either):
     before = either.unet.encoder_hid_proj
     with pytest.raises(RuntimeError), installed(either.unet, PAIR):
-        assert isinstance(either.unet.encoder_hid_proj, Projected)
+        assert isinstance(either.unet.encoder_hid_proj, CachedProjection)
         assert either.unet.encoder_hid_proj.image_projection_layers[0] is before.image_projection_layers[0]
         raise RuntimeError
     assert either.unet.encoder_hid_proj is before
@@ -222,7 +233,7 @@ def test_two_sets_of_pictures_in_turn_are_both_kept(pipes):
     "A guider that runs the halves apart hands over two tensors in turn."
     pipe = pipes("sdxl-plain")
     unet, g = pipe.unet, torch.Generator().manual_seed(0)
-    randn = lambda *shape: torch.randn(*shape, generator=g)
+    def randn(*shape): return torch.randn(*shape, generator=g)
     halves = [torch.zeros(1, 2, 24), randn(1, 2, 24)]
     x, text, calls = randn(1, 4, 16, 16), randn(1, 7, unet.config.cross_attention_dim), []
     first = next(iter(find_processors(unet).values())).to_k_ip[0]
@@ -230,7 +241,9 @@ def test_two_sets_of_pictures_in_turn_are_both_kept(pipes):
     try:
         with installed(unet, PAIR):
             for t in (900, 500, 100):
-                for embeds in halves: unet(x, t, text, added_cond_kwargs=dict(image_embeds=[embeds], text_embeds=torch.zeros(1, 32), time_ids=torch.ones(1, 6)))
+                for embeds in halves:
+                    added = dict(image_embeds=[embeds], text_embeds=torch.zeros(1, 32), time_ids=torch.ones(1, 6))
+                    unet(x, t, text, added_cond_kwargs=added)
         assert len(calls) == 2
     finally: hook.remove()
 
@@ -239,5 +252,5 @@ def test_two_sets_of_pictures_in_turn_are_both_kept(pipes):
 def test_negative_none_is_folded_into_the_values(pipes):
     pipe = pipes("sdxl-plain")
     def go(variant):
-        with installed(pipe.unet, PAIR, variant, negative="none"): return run(pipe, PAIR.images)
+        with installed(pipe.unet, PAIR, variant, uncond_image="none"): return run(pipe, PAIR.images)
     assert (go("fused") - go("crop_merge")).abs().max() <= 1e-5

@@ -6,8 +6,9 @@ import pytest
 import torch
 from conftest import picture, run
 
+from anyms.attention.install import installed
+from anyms.attention.adapter import AdapterError, adapter_tokens, find_processors
 from anyms.layout import Layout, Subject
-from anyms.processors import AdapterError, adapter_tokens, choose_layers, find_processors, installed, null_embedding, step_window, unconditional
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 
@@ -31,9 +32,10 @@ OPTIONS = {
     "overlap: unknown": (dict(overlap="max"), ValueError, r"overlap='max'.*priority"),
     "overlap: fused takes priority only": (dict(variant="fused", overlap="sum"), ValueError, r"overlap='sum'.*priority"),
     "overlap: full takes none": (dict(variant="full", overlap="sum"), ValueError, r"takes no option overlap"),
-    "negative: unknown": (dict(negative="zero"), ValueError, r"negative='zero' is unknown; use 'zero_image'.*'none'"),
-    "negative: None": (dict(negative=None), ValueError, r"negative=None is unknown"),
-    "negative: none, Plus, no null": (dict(negative="none"), AdapterError, r"negative='none' cannot tell.*null=null_embedding\(pipe\)"),
+    "uncond_image: unknown": (dict(uncond_image="zero"), ValueError, r"uncond_image='zero' is unknown; use 'zeros'.*'none'"),
+    "uncond_image: None": (dict(uncond_image=None), ValueError, r"uncond_image=None is unknown"),
+    "uncond_image: none, Plus, no null":
+        (dict(uncond_image="none"), AdapterError, r"uncond_image='none' cannot tell.*null=null_embedding\(pipe\)"),
     "layers: a typo": (dict(layers="middle"), ValueError, r"layers='middle' finds none of the U-Net's \d+ layers; use 'down', 'mid', 'up'"),
     "layers: one of two finds nothing": (dict(layers=["up", "nowhere"]), ValueError, r"layers='nowhere' finds none"),
     "layers: no expression": (dict(layers="up["), ValueError, r"layers='up\[' is no regular expression"),
@@ -41,15 +43,19 @@ OPTIONS = {
     "layers: empty list": (dict(layers=[]), TypeError, r"layers=\[\] should be"),
     "layers: empty text": (dict(layers=""), TypeError, r"layers='' should be"),
     "layers: numbers": (dict(layers=[1, 2]), TypeError, r"layers=\[1, 2\] should be"),
-    "steps: a number": (dict(steps=3), TypeError, r"steps=3 should be a range, a slice or a pair"),
-    "steps: fractions": (dict(steps=(0., .5)), TypeError, r"steps=\(0.0, 0.5\) should be"),
-    "steps: three numbers": (dict(steps=(0, 1, 2)), TypeError, r"steps=\(0, 1, 2\) should be"),
-    "steps: reversed": (dict(steps=(5, 2)), ValueError, r"steps=\(5, 2\) contains no step.*start < stop"),
-    "steps: empty range": (dict(steps=range(0)), ValueError, r"contains no step"),
-    "steps: from the end": (dict(steps=(-3, 2)), ValueError, r"steps=\(-3, 2\) counts from the end"),
-    "steps: slice from the end": (dict(steps=slice(-2, None)), ValueError, r"counts from the end"),
-    "steps: text": (dict(steps="early"), TypeError, r"steps='early' should be"),
-    "steps: slice of text": (dict(steps=slice("a", "b")), TypeError, r"steps=slice"),
+    "active_steps: a fraction": (dict(active_steps=.5), TypeError, r"active_steps=0.5 should be a range, a slice or a pair"),
+    "active_steps: fractions": (dict(active_steps=(0., .5)), TypeError, r"active_steps=\(0.0, 0.5\) should be"),
+    "active_steps: three numbers": (dict(active_steps=(0, 1, 2)), TypeError, r"active_steps=\(0, 1, 2\) should be"),
+    "active_steps: reversed": (dict(active_steps=(5, 2)), ValueError, r"active_steps=\(5, 2\) contains no step.*start < stop"),
+    "active_steps: empty range": (dict(active_steps=range(0)), ValueError, r"contains no step"),
+    "active_steps: empty set": (dict(active_steps=set()), ValueError, r"active_steps=set\(\) contains no step"),
+    "active_steps: from the end": (dict(active_steps=(-3, 2)), ValueError, r"active_steps=\(-3, 2\) counts from the end"),
+    "active_steps: one from the end": (dict(active_steps=-1), ValueError, r"active_steps=-1 counts from the end"),
+    "active_steps: slice from the end": (dict(active_steps=slice(-2, None)), ValueError, r"counts from the end"),
+    "active_steps: slice of step 0": (dict(active_steps=slice(0, 3, 0)), ValueError, r"contains no step"),
+    "active_steps: text": (dict(active_steps="early"), TypeError, r"active_steps='early' should be"),
+    "active_steps: a truth value": (dict(active_steps=True), TypeError, r"active_steps=True should be"),
+    "active_steps: slice of text": (dict(active_steps=slice("a", "b")), TypeError, r"active_steps=slice"),
     "words: a list": (dict(words=["fox"]), TypeError, r"words=\['fox'\] should map"),
     "words: a stranger": (dict(words={"wolf": [1]}), ValueError, r"words names 'wolf', which is no subject.*fox, hat"),
     "null: a number": (dict(null=0), TypeError, r"null is a int; give a tensor"),
@@ -57,6 +63,16 @@ OPTIONS = {
 
 
 def same(unet, before): return all(unet.attn_processors[k] is p for k, p in before.items()) and not unet._forward_pre_hooks
+
+
+LATE = {"uncond_image: none, Plus, no null"}         # `null` may be set between making and entering
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - LATE))
+def test_refused_when_it_is_made(pipes, name):
+    given, error, says = OPTIONS[name]
+    given = dict(given)
+    with pytest.raises(error, match=says): installed(pipes("sdxl-plus").unet, given.pop("layout", PAIR), **given)
 
 
 @pytest.mark.parametrize("given, error, says", OPTIONS.values(), ids=OPTIONS.keys())
@@ -84,7 +100,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("use", [find_processors, adapter_tokens, lambda net: installed(net, PAIR).__enter__()], ids=["find", "tokens", "installed"])
+@pytest.mark.parametrize("use", [find_processors, adapter_tokens, lambda net: installed(net, PAIR)], ids=["find", "tokens", "installed"])
 @pytest.mark.parametrize("net, says", NETS.values(), ids=NETS.keys())
 def test_nets(pipes, use, net, says):
     with pytest.raises(AdapterError, match=says): use(net(pipes("sdxl-plus")))
@@ -95,9 +111,12 @@ def embeds(*shape): return dict(ip_adapter_image=None, ip_adapter_image_embeds=[
 
 # a run inside `installed` -> what its message must say; `run` options on the left
 RUNS = {
-    "one picture too few": (PAIR.images[:1], {}, {}, r"1 reference picture\(s\) came for a layout of 2 subject\(s\); pass ip_adapter_image=\[layout\.images\]"),
+    "one picture too few":
+        (PAIR.images[:1], {}, {},
+         r"1 reference picture\(s\) came for a layout of 2 subject\(s\); pass ip_adapter_image=\[layout\.images\]"),
     "one picture too many": (PAIR.images*2, {}, {}, r"4 reference picture\(s\) came for a layout of 2"),
-    "diffusers' masks": (PAIR.images, dict(cross_attention_kwargs=dict(ip_adapter_masks=[torch.ones(1, 2, 16, 16)])), {}, r"ip_adapter_masks has no effect while a layout is installed"),
+    "diffusers' masks": (PAIR.images, dict(cross_attention_kwargs=dict(ip_adapter_masks=[torch.ones(1, 2, 16, 16)])), {},
+                         r"ip_adapter_masks has no effect while a layout is installed"),
     "null of another width": (PAIR.images, {}, dict(null=torch.zeros(1, 2, 5)), r"null has the shape \[1, 2, 5\].*null_embedding\(pipe\)"),
     "null for three": (PAIR.images, {}, dict(null=torch.zeros(1, 3, 17, 32)), r"null has the shape \[1, 3, 17, 32\]"),
 }
@@ -113,7 +132,8 @@ def test_runs(pipes, images, extra, options, says):
 
 def test_a_call_without_pictures(pipes):
     pipe = pipes("sdxl-plus")
-    with pytest.raises(AdapterError, match=r"called without reference pictures; pass ip_adapter_image=\[layout\.images\]"), installed(pipe.unet, PAIR):
+    says = r"called without reference pictures; pass ip_adapter_image=\[layout\.images\]"
+    with pytest.raises(AdapterError, match=says), installed(pipe.unet, PAIR):
         pipe("fox", num_inference_steps=1, height=32, width=32, output_type="latent")
 
 
@@ -121,15 +141,6 @@ def test_more_subjects_than_tokens(pipes):
     pipe = pipes("sdxl-plain")
     crowd = Layout([Subject(f"s{i}", picture(i), (0, 0, 1, 1)) for i in range(17)])          # the middle has 4x4 tokens
     before = dict(pipe.unet.attn_processors)
-    with pytest.raises(ValueError, match=r"17 subjects on grid=\(4, 4\) are more than its 16 tokens"), installed(pipe.unet, crowd): run(pipe, crowd.images)
+    says = r"17 subjects on grid=\(4, 4\) are more than its 16 tokens"
+    with pytest.raises(ValueError, match=says), installed(pipe.unet, crowd): run(pipe, crowd.images)
     assert same(pipe.unet, before)
-
-
-def test_null_embedding_needs_an_adapter(pipes):
-    with pytest.raises(AttributeError): null_embedding(3)
-    with pytest.raises(AdapterError, match="null has the shape"): unconditional(torch.zeros(2, 2, 4), torch.zeros(3))
-
-
-def test_the_same_checks_stand_alone():
-    with pytest.raises(ValueError, match="finds none"): choose_layers(["down_blocks.0.attn2"], "mid")
-    with pytest.raises(TypeError, match="should be a range"): step_window({0, 1})

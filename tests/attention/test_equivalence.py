@@ -10,7 +10,7 @@ from conftest import picture, run
 from diffusers.image_processor import IPAdapterMaskProcessor
 
 from anyms.layout import Layout, Subject, grid_for
-from anyms.processors import installed
+from anyms.attention.install import installed
 
 SIZES = [(16, 16), (16, 32)]                     # latents; boxes in quarters fall on tokens at every level down to 4x4
 ODD = [(20, 12)]                                 # levels 10x6, 5x3, 3x2: sides that do not halve
@@ -79,7 +79,8 @@ def exact_masks(monkeypatch):
             cover = lay.cover(grid_for(num_queries, latent))[j].float()
             return cover[None, :, None].expand(batch_size, -1, value_embed_dim)
         monkeypatch.setattr(IPAdapterMaskProcessor, "downsample", staticmethod(downsample))
-        return torch.arange(len(lay), dtype=torch.float)[None, :, None, None].expand(1, -1, *latent)    # each mask holds its subject's number
+        numbers = torch.arange(len(lay), dtype=torch.float)                     # each mask holds its subject's number
+        return numbers[None, :, None, None].expand(1, -1, *latent)
     return use
 
 
@@ -180,7 +181,8 @@ def test_in_double_precision_the_same_numbers(pipe, exact_masks):
     with double(pipe):
         masks = exact_masks(lay, latent)
         close(ours(pipe, lay, "masked", latent), theirs(pipe, lay, latent, masks), eps=1e-12)
-        close(ours(pipe, lay, "full", latent), theirs(pipe, layout([(0, 0, 1, 1)]*3), latent, exact_masks(layout([(0, 0, 1, 1)]*3), latent)), eps=1e-12)
+        everywhere = layout([(0, 0, 1, 1)]*3)
+        close(ours(pipe, lay, "full", latent), theirs(pipe, everywhere, latent, exact_masks(everywhere, latent)), eps=1e-12)
         close(ours(pipe, lay, "fused", latent), ours(pipe, lay, "crop_merge", latent), eps=1e-12)
 
 
