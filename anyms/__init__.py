@@ -40,8 +40,9 @@ HOMES = dict(
     Box="layout", Subject="layout", Layout="layout",
     VARIANTS="attend", variant="attend",
     installed="processors", exclusive="processors",
-    overlay="heatmap", panel="heatmap",
-    capture="capture", Maps="capture",
+    overlay="maps.heatmap", panel="maps.figures",
+    capture="maps.record", AttentionMaps="maps.attention_maps",
+    Maps="capture",  # SHIM: removed by the lead
     load="pipeline", generate="pipeline", compare="pipeline", Result="pipeline", Runs="pipeline",
 )
 __all__ = ["__version__", *HOMES]

@@ -1,7 +1,5 @@
-"""Heat in other people's situations: rows that nobody can tell apart, words that the prompt lacks, names that tables use, letters and boxes one can see."""
+"""HeatMaps in other people's situations: rows that nobody can tell apart, words that the prompt lacks, names that tables use, letters and boxes one can see."""
 import json
-import re
-import warnings
 
 import numpy as np
 import pytest
@@ -9,10 +7,18 @@ import torch
 from conftest import picture, run, tiny
 from PIL import Image
 
-from anyms.capture import Heat, Maps, capture
-from anyms.heatmap import as_maps, draw, film, leakage, leakage_figure, overlay, paint, panel, rounded_box, share_figure, share_in_box
-from anyms.layout import BACKGROUND, Box, Layout, Subject, colour
-from anyms.processors import installed, null_embedding
+from anyms.images import color
+from anyms.layout.boxes import Box
+from anyms.layout.layout import Layout
+from anyms.layout.subject import BACKGROUND, Subject
+from anyms.maps.attention_maps import AttentionMaps
+from anyms.maps.figures import draw, film_strip, panel
+from anyms.maps.heatmap import as_maps, colorize, overlay, rounded_box
+from anyms.maps.metric_figures import leakage_figure, share_figure
+from anyms.maps.metrics import leakage, share_in_box
+from anyms.maps.record import capture
+from anyms.attention.install import installed
+from anyms.attention.inputs import null_embedding
 
 FOX = Subject("fox", picture(1), (0, .25, .5, 1))
 PAIR = Layout([FOX, Subject("hat", picture(2), (.5, 0, 1, .5))])
@@ -25,8 +31,9 @@ ODD = Layout([Subject("fox", picture(1), (.06, .30, .45, .95)), Subject("hat", p
 def sdxl(pipes): return pipes("sdxl-plus")
 
 
-def norm(pipe, layout, row=None, null=None, **call):
-    with capture(pipe.unet, stats="norm", row=row) as maps, installed(pipe.unet, layout, null=null): run(pipe, layout.images, steps=1, **call)
+def norm(pipe, layout, batch_index=None, null=None, **call):
+    with capture(pipe.unet, stats="norm", batch_index=batch_index) as maps, installed(pipe.unet, layout, null=null):
+        run(pipe, layout.images, steps=1, **call)
     return maps.stat("norm").mean("layer", "step").array
 
 
@@ -37,14 +44,14 @@ def test_rows_that_cannot_be_told_apart_are_not_guessed(sdxl, layout, row):
     "A Plus adapter encodes an empty picture for the row without one; with one subject, or twins, nothing marks that row."
     before = dict(sdxl.unet.attn_processors)
     with pytest.raises(ValueError, match=r"cannot be told apart.*null=null_embedding\(pipe\)"): norm(sdxl, layout, row)
-    assert not hasattr(sdxl.unet, "anyms_tap") and all(sdxl.unet.attn_processors[k] is p for k, p in before.items())
+    assert not hasattr(sdxl.unet, "attn_recorder") and all(sdxl.unet.attn_processors[k] is p for k, p in before.items())
 
 
 def test_with_null_the_row_with_the_picture_is_watched(sdxl):
     guided = norm(sdxl, ONE, null=null_embedding(sdxl))
     alone = norm(sdxl, ONE, guidance=1.)                     # no guidance, no row to confuse it with: the first step is the same
     np.testing.assert_allclose(guided, alone, rtol=.01, atol=1e-4)
-    np.testing.assert_allclose(norm(sdxl, ONE, row=0, null=null_embedding(sdxl)), guided, rtol=.01, atol=1e-4)
+    np.testing.assert_allclose(norm(sdxl, ONE, batch_index=0, null=null_embedding(sdxl)), guided, rtol=.01, atol=1e-4)
 
 
 def test_what_can_be_told_is_not_refused(pipes, sdxl):
@@ -74,7 +81,7 @@ def test_a_perturbed_row_is_no_picture(sdxl, guidance):
     pag = diffusers.StableDiffusionXLPAGPipeline(**own.components, add_watermarker=False, pag_applied_layers=["mid", "up", "down"])
     pag.set_progress_bar_config(disable=True)
     np.testing.assert_allclose(norm(pag, PAIR, guidance=guidance, pag_scale=3.), norm(sdxl, PAIR, guidance=guidance), rtol=.01, atol=1e-4)
-    with pytest.raises(ValueError, match="a batch with 1 conditional rows"): norm(pag, PAIR, row=1, guidance=guidance, pag_scale=3.)
+    with pytest.raises(ValueError, match="a batch with 1 conditional rows"): norm(pag, PAIR, batch_index=1, guidance=guidance, pag_scale=3.)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------------------
@@ -97,7 +104,7 @@ def test_no_word_at_all_names_the_subjects_and_what_to_do(sdxl):
 def test_no_name_of_a_subject_is_a_column_of_ours(name):
     layout = Layout([Subject(name, box=(0, 0, 1, 1), priority="background"), Subject("hat", box=(.25, .25, .75, .75))])
     cells = {("mass", "mid_block.attn2", t): np.random.default_rng(t).random((2, 4, 4)).astype(np.float16) for t in range(2)}
-    maps = Maps(layout.names, ["mass"], cells)
+    maps = AttentionMaps(layout.names, ["mass"], cells)
     table = maps.leakage(layout)
     assert list(table.columns) == [name, "hat", BACKGROUND] and table.columns.is_unique
     assert set(json.loads(table.to_json())) == {name, "hat", BACKGROUND}
@@ -145,7 +152,7 @@ def test_no_dots_where_the_box_lies_on_the_grid():
     maps = np.random.default_rng(0).random((2, 8, 8))
     assert all(style == "-" for ax in panel({"a": maps}, PAIR.names, layout=PAIR).axes for style, _ in lines(ax))
     assert any(style != "-" for style, _ in lines(draw(maps[0], layout=PAIR, grids=[(3, 3)]).axes[0]))
-    assert any(style != "-" for ax in film(maps[None], PAIR.names, layout=PAIR, grids=[(3, 3)]).axes for style, _ in lines(ax))
+    assert any(style != "-" for ax in film_strip(maps[None], PAIR.names, layout=PAIR, grids=[(3, 3)]).axes for style, _ in lines(ax))
 
 
 def test_a_tile_gets_the_part_of_the_layout_that_lies_there(sdxl):
@@ -156,13 +163,13 @@ def test_a_tile_gets_the_part_of_the_layout_that_lies_there(sdxl):
         return maps
     whole, tile = moved(wide, (16, 32)), moved(wide.crop((.5, 0, 1, 1)), (16, 16))
     assert tile.names == ["hat", "cat"] and whole.layers == tile.layers
-    for key, cell in tile.cells.items():
-        right = whole.cells[key][1:, :, cell.shape[-1]:]
+    for key, cell in tile.maps.items():
+        right = whole.maps[key][1:, :, cell.shape[-1]:]
         np.testing.assert_array_equal(cell > 0, right > 0)
 
 
 # --- overlays one can see --------------------------------------------------------------------------------------------------------
-def rgb(i): return tuple(int(colour(i)[k:k + 2], 16) for k in (1, 3, 5))
+def rgb(i): return tuple(int(color(i)[k:k + 2], 16) for k in (1, 3, 5))
 
 
 def inks(image): return set(map(tuple, np.asarray(image).reshape(-1, 3)))
@@ -189,7 +196,7 @@ def test_overlays_grow_by_whole_pixels(size, want):
 
 def test_maps_keep_the_layout_on_disk(sdxl, tmp_path):
     with capture(sdxl.unet, stats="norm") as maps, installed(sdxl.unet, ODD): run(sdxl, ODD.images, steps=1)
-    back = Maps.load(maps.save(tmp_path/"maps.safetensors"))
+    back = AttentionMaps.load(maps.save(tmp_path/"maps.safetensors"))
     assert back.layout.boxes == ODD.boxes and back.layout.names == ODD.names and back["fox"].layout is back.layout
     assert all(subject.image is None for subject in back.layout), "names and places, no pictures"
     a, b = (m.stat("norm").mean("layer", "step").overlay(Image.new("RGB", (32, 32))) for m in (maps, back))
@@ -204,9 +211,9 @@ def figures():
     maps = np.random.default_rng(0).random((2, 8, 8))
     yield draw(maps[0], "full / fox", label="mass")
     yield panel({"full": maps, "masked": 2*maps}, PAIR.names, layout=PAIR, label="mass")
-    yield panel({name: maps for name in "abcdefgh"}, PAIR.names, how="map", label="mass")
-    yield film(np.stack([maps]*20), PAIR.names, label="mass")
-    yield leakage_figure(leakage(maps, PAIR), PAIR.names, "full / mass")
+    yield panel({name: maps for name in "abcdefgh"}, PAIR.names, color_range="map", label="mass")
+    yield film_strip(np.stack([maps]*20), PAIR.names, label="mass")
+    yield leakage_figure(leakage(maps, PAIR.owner((8, 8))), PAIR.names, "full / mass")
     yield share_figure({"full": [.2, .4]}, PAIR.names, [.1, .2], "mass")
 
 
@@ -220,7 +227,7 @@ def test_every_letter_is_nine_pixels_on_the_page():
 
 
 def test_titles_stay_within_their_tiles():
-    figure = film(np.stack([np.random.default_rng(0).random((1, 8, 8))]*20), ["strawberry jam"], label="mass")
+    figure = film_strip(np.stack([np.random.default_rng(0).random((1, 8, 8))]*20), ["strawberry jam"], label="mass")
     figure.canvas.draw()
     tiles = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     boxes = [ax.title.get_window_extent() for ax in tiles]
@@ -239,21 +246,21 @@ def test_a_flat_map_stands_in_the_middle_of_its_bar(value, bar):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_tensors_of_any_number_type(dtype):
     maps = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
-    as_maps(maps), paint(maps[0]), share_in_box(maps, PAIR.cover((8, 8)))
-    leakage_figure(torch.from_numpy(leakage(maps, PAIR)).to(dtype), PAIR.names)
+    as_maps(maps), colorize(maps[0]), share_in_box(maps, PAIR.cover((8, 8)))
+    leakage_figure(torch.from_numpy(leakage(maps, PAIR.owner((8, 8)))).to(dtype), PAIR.names)
     share_figure({"full": maps[0, 0, :2]}, PAIR.names, maps[0, 1, :2])
     overlay(Image.new("RGB", (32, 32)), maps[0].clone().requires_grad_())
 
 
 def test_captured_whatever_the_default_device():
     "'meta' stands for any device that numpy cannot read; the network itself stays where it is."
-    from test_capture import hand_made
+    from test_stats import hand_made
     net = torch.nn.Module()
     net.down_blocks, net.mid_block, net.up_blocks = [], torch.nn.Module(), []
     net.mid_block.attn2 = torch.nn.Module()
     look = hand_made()
     torch.set_default_device("meta")
     try:
-        with capture(net, stats=("mass", "norm", "text", "energy")) as maps: net.anyms_tap(look)
+        with capture(net, stats=("mass", "norm", "text", "energy")) as maps: net.attn_recorder(look)
     finally: torch.set_default_device("cpu")
-    assert len(maps.cells) == 4 and np.isfinite(maps.stat("mass").array).all()
+    assert len(maps.maps) == 4 and np.isfinite(maps.stat("mass").array).all()
