@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CELLS = json.loads((ROOT/"nbs"/"recipes.ipynb").read_text("utf8"))["cells"]
 PROSE = "\n".join("".join(c["source"]) for c in CELLS if c["cell_type"] == "markdown")
 BLOCKS = re.findall(r"(?s)```python\n(.*?)```", PROSE)
@@ -49,7 +49,9 @@ def test_what_is_not_run_says_so():
         text = "".join(cell["source"])
         if "```python" in text: assert "*Not run here" in text.split("```python")[0], text[:80]
 
-@pytest.mark.parametrize("wanted", ["My own photograph", "A mask instead of a box", "SDXL", "My own checkpoint", "A LoRA", "A ControlNet", "Many layouts", "What it costs"])
+@pytest.mark.parametrize("wanted",
+    ["My own photograph", "A mask instead of a box", "SDXL", "My own checkpoint", "A LoRA", "A ControlNet",
+        "Many layouts", "What it costs"])
 def test_every_question_has_its_recipe(wanted): assert re.search(rf"(?m)^## {wanted}", PROSE)
 
 def test_every_recipe_says_what_it_needs_and_costs():
@@ -60,7 +62,7 @@ def test_every_recipe_says_what_it_needs_and_costs():
 def test_the_frame_of_a_layout_is_said(): assert "A layout spans whatever the U-Net is called on" in PROSE
 
 def test_the_checkpoint_recipe_on_a_tiny_model(tmp_path):
-    "A pipeline that diffusers opened, with an adapter loaded by diffusers, takes a layout as it is; so does a second pipeline around its parts."
+    "A pipeline and an adapter opened by diffusers take a layout as they are; so does a second pipeline around their parts."
     import diffusers
     from conftest import picture, tiny
     from anyms import Layout, Subject, generate, installed

@@ -1,14 +1,21 @@
 "Bad input to load, generate, compare, bundles and the command line: one sentence, before a model runs, nothing changed."
-import json, re
+import json
+import re
 
 import pytest
+import torch
 from PIL import Image
 from conftest import adapter, load_adapters, tiny
 from typer.testing import CliRunner
 
-from anyms.cli import _layout, _numbers, _size, app, parse_subject
-from anyms.layout import Layout, Subject
-from anyms.pipeline import Result, Runs, compare, generate, load
+from anyms.cli import app
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.pipeline.comparison import Comparison, compare
+from anyms.pipeline.generation import generate
+from anyms.pipeline.loading import load
+from anyms.pipeline.result import Result
+from anyms.shell import parse_layout, parse_seeds, parse_size, parse_subject
 
 BOX = (0, 0, .5, .5)
 
@@ -23,13 +30,20 @@ RED = Image.new("RGB", (32, 32), "red")
 def layout(n=1): return Layout([Subject(f"fox {i}", image=RED, box=BOX) for i in range(n)])
 
 
-def draw(p, **kw): return generate(p, **{**dict(prompt="a fox", layout=layout(), steps=1, progress=False), **kw})
+def draw(p, **kw): return generate(p, **{**dict(prompt="a fox", layout=layout(), num_inference_steps=1, progress=False), **kw})
 
 
 def adapters(count):
     "A tiny pipeline with that many adapters."
     pipe = tiny(with_adapter=False)
     return load_adapters(pipe, *(adapter(pipe.unet, True, seed) for seed in range(count))) if count else pipe
+
+
+def used():
+    "A generator that somebody has drawn from."
+    generator = torch.Generator().manual_seed(0)
+    torch.randn(1, generator=generator)
+    return generator
 
 
 # what is called with the tiny pipeline, the exception, the message
@@ -44,7 +58,8 @@ GENERATE = [
     (lambda p: draw(p, layout=[Subject("fox", image=RED, box=BOX)]), TypeError, "layout must be an anyms.Layout, not list; make one with"),
     (lambda p: draw(p, layout=Layout([Subject("fox", box=BOX)])), ValueError, "subject 'fox' has no reference image; give"),
     (lambda p: draw(p, layout="layout.json"), TypeError, "layout must be an anyms.Layout, not str"),
-    (lambda p: draw(p, layout=layout(80), height=8, width=8), ValueError, r"80 subjects on grid=\(.*\) are more than its .* tokens: use fewer subjects or a larger picture"),
+    (lambda p: draw(p, layout=layout(80), height=8, width=8), ValueError,
+     r"80 subjects on grid=\(.*\) are more than its .* tokens: use fewer subjects or a larger picture"),
     (lambda p: draw(p, variant="cropmerge"), ValueError, "cropmerge.*crop_merge"),
     (lambda p: draw(p, variant=3), TypeError, "variant=3 must be a name; known are full"),
     (lambda p: draw(p, variant=lambda q, refs, cover: q), TypeError, "a function of your own becomes one by @variant"),
@@ -54,27 +69,31 @@ GENERATE = [
     (lambda p: draw(p, seed=1.5), TypeError, "seed=1.5 must be a whole number .*, not float"),
     (lambda p: draw(p, seed=True), TypeError, "seed=True must be a whole number .*, not bool"),
     (lambda p: draw(p, seed=2**63), ValueError, "seed=9223372036854775808 must be"),
-    (lambda p: draw(p, steps=0), ValueError, "steps=0 must be a whole number from 1 to 1000"),
-    (lambda p: draw(p, steps=1001), ValueError, "steps=1001 must be a whole number from 1 to 1000"),
-    (lambda p: draw(p, steps="20"), TypeError, "steps='20' must be a whole number .*, not str"),
-    (lambda p: draw(p, guidance=float("nan")), ValueError, "guidance=nan must be a finite number from 0 to 100"),
-    (lambda p: draw(p, guidance=-1), ValueError, "guidance=-1 must be a finite number"),
-    (lambda p: draw(p, guidance=None), TypeError, "guidance=None must be a finite number .*, not NoneType"),
+    (lambda p: draw(p, num_inference_steps=0), ValueError, "num_inference_steps=0 must be a whole number from 1 to 1000"),
+    (lambda p: draw(p, num_inference_steps=1001), ValueError, "num_inference_steps=1001 must be a whole number from 1 to 1000"),
+    (lambda p: draw(p, num_inference_steps="20"), TypeError, "num_inference_steps='20' must be a whole number .*, not str"),
+    (lambda p: draw(p, guidance_scale=float("nan")), ValueError, "guidance_scale=nan must be a finite number from 0 to 100"),
+    (lambda p: draw(p, guidance_scale=-1), ValueError, "guidance_scale=-1 must be a finite number"),
+    (lambda p: draw(p, guidance_scale=None), TypeError, "guidance_scale=None must be a finite number .*, not NoneType"),
     (lambda p: draw(p, scale=float("inf")), ValueError, "scale=inf must be a finite number from 0 to 10"),
     (lambda p: draw(p, scale=-.5), ValueError, "scale=-0.5 must be a finite number from 0 to 10"),
     (lambda p: draw(p, background="blue"), ValueError, "background='blue'.*zero.*query"),
     (lambda p: draw(p, variant="masked", overlap="max"), ValueError, "overlap='max'.*priority.*sum.*mean"),
-    (lambda p: draw(p, negative="some"), ValueError, "negative='some'.*zero_image.*none"),
+    (lambda p: draw(p, uncond_image="some"), ValueError, "uncond_image='some'.*zeros.*none"),
     (lambda p: draw(p, layers="sideways"), ValueError, "layers.*sideways"),
-    (lambda p: draw(p, window=(5, 2)), ValueError, "window=.5, 2. contains no step"),
-    (lambda p: draw(p, window="early"), TypeError, "window='early' should be a range"),
+    (lambda p: draw(p, active_steps=(5, 2)), ValueError, "active_steps=.5, 2. contains no step"),
+    (lambda p: draw(p, active_steps="early"), TypeError, "active_steps='early' should be a range"),
     (lambda p: draw(p, width=6), ValueError, "width=6 must be a multiple of .*; the nearest is"),
     (lambda p: draw(p, height=0), ValueError, "height=0 must be a whole number from 1"),
     (lambda p: draw(p, height=64.), TypeError, "height=64.0 must be a whole number .*, not float"),
-    (lambda p: draw(p, step=20), TypeError, r"no argument 'step'.*did you mean 'steps'\?"),
+    (lambda p: draw(p, step=20), TypeError, r"no argument 'step'.*did you mean 'num_inference_steps'\?"),
     (lambda p: draw(p, qwertz=20), TypeError, "no argument 'qwertz', and neither has"),
-    (lambda p: draw(p, generator=1), TypeError, "sets 'generator' itself; use seed instead"),
-    (lambda p: draw(p, num_inference_steps=9), TypeError, "sets 'num_inference_steps' itself; use steps instead"),
+    (lambda p: draw(p, steps=9), TypeError, r"no argument 'steps'.*did you mean 'num_inference_steps'\?"),
+    (lambda p: draw(p, guidance=9), TypeError, r"no argument 'guidance'.*did you mean 'guidance_scale'\?"),
+    (lambda p: draw(p, generator=1), TypeError, "generator=1 must be a torch.Generator of the CPU.*give seed= instead"),
+    (lambda p: draw(p, generator=used()), ValueError, "generator= has been drawn from already.*give a fresh one"),
+    (lambda p: draw(p, seed=1, generator=torch.Generator()), ValueError, "seed=1 and generator= are both given"),
+    (lambda p: draw(p, output_type="latent"), TypeError, "sets 'output_type' itself; use result.image instead"),
     (lambda p: draw(p, ip_adapter_image=RED), TypeError, "sets 'ip_adapter_image' itself; use layout instead"),
     (lambda p: draw(p, num_images_per_prompt=2), TypeError, r"sets 'num_images_per_prompt' itself; use compare\(seeds=...\) instead"),
     (lambda p: draw(p, stats="own"), ValueError, "own.*1/r"),
@@ -89,6 +108,7 @@ COMPARE = [
     (lambda p: compare(p, "a fox", layout(), seeds=()), ValueError, "seeds is empty"),
     (lambda p: compare(p, "a fox", layout(), seeds=(1, 1)), ValueError, "seeds: 1 is in the list twice"),
     (lambda p: compare(p, "a fox", layout(), seeds=(1, .5)), TypeError, "seeds: 0.5 is not a whole number"),
+    (lambda p: compare(p, "a fox", layout(), generator=torch.Generator()), TypeError, "use seeds=... instead of generator="),
     (lambda p: compare(p, "a fox", layout(), seed=1), TypeError, "use seeds=... instead of seed="),
     (lambda p: compare(p, "a fox", layout(), variant="full"), TypeError, "use variants=... instead of variant="),
     (lambda p: compare(p, "a fox", layout(), ("masked", "full"), overlap="mean"), ValueError, "overlap"),
@@ -112,7 +132,7 @@ def refused(pipe, call, error, message):
     finally: hook.remove()
     after = pipe.unet.attn_processors
     assert not calls and list(after) == list(before) and all(after[k] is before[k] for k in after)
-    assert getattr(pipe.unet, "anyms_tap", None) is None and "progress_bar" not in pipe.__dict__ and len(str(e.value)) < 700
+    assert getattr(pipe.unet, "attn_recorder", None) is None and "progress_bar" not in pipe.__dict__ and len(str(e.value)) < 700
 
 
 @pytest.mark.parametrize("call, error, message", GENERATE)
@@ -138,11 +158,11 @@ BUNDLES = [
     (drop("settings.json"), FileNotFoundError, r"settings.json is missing in .*; give the folder that .save"),
     (drop("picture.png"), FileNotFoundError, "picture.png is missing in"),
     (drop("layout.json"), (FileNotFoundError, ValueError), "layout.json"),
-    (write("settings.json", '{"anyms_result": 1, "pro'), ValueError, "is not whole JSON .*; the file was cut off"),
+    (write("settings.json", '{"anyms_result": 2, "pro'), ValueError, "is not whole JSON .*; the file was cut off"),
     (write("settings.json", "[]"), ValueError, "has no 'anyms_result' entry"),
     (write("settings.json", "{}"), ValueError, "has no 'anyms_result' entry"),
-    (write("settings.json", '{"anyms_result": 1}'), ValueError, "lacks prompt, seconds, seed, variant"),
-    (edit(anyms_result=2), ValueError, "has anyms_result version 2, and this anyms reads version 1"),
+    (write("settings.json", '{"anyms_result": 2}'), ValueError, "lacks prompt, seconds, seed, variant"),
+    (edit(anyms_result=1), ValueError, "has anyms_result version 1, and this anyms reads version 2"),
     (write("picture.png", "not a picture"), ValueError, "picture.png in .* cannot be read"),
     (write("layout.json", '{"anyms_layout": 9}'), ValueError, "9"),
     (write("maps.safetensors", "cut"), ValueError, "maps.safetensors|safetensors"),
@@ -162,45 +182,48 @@ def test_bundle(result, tmp_path, spoil, error, message):
 
 def test_bundle_is_nowhere(tmp_path):
     with pytest.raises(FileNotFoundError, match="settings.json is missing"): Result.load(tmp_path/"nowhere")
-    with pytest.raises(FileNotFoundError, match="runs.json is missing"): Runs.load(tmp_path/"nowhere")
+    with pytest.raises(FileNotFoundError, match="comparison.json is missing"): Comparison.load(tmp_path/"nowhere")
 
 
 def test_bundle_never_overwrites_something_else(result, tmp_path):
     (tmp_path/"thesis").mkdir()
     (tmp_path/"thesis"/"chapter.txt").write_text("years of work")
-    for save in (result.save, Runs([result]).save):
+    for save in (result.save, Comparison([result]).save):
         with pytest.raises(FileExistsError, match="exists and is not a saved bundle .*; choose another name"): save(tmp_path/"thesis")
         with pytest.raises(FileExistsError): save(tmp_path/"thesis"/"chapter.txt")
     assert (tmp_path/"thesis"/"chapter.txt").read_text() == "years of work"
 
 
 RUNS = [
-    (lambda r: r["ful", 0], KeyError, r"among these runs; variants are \['crop_merge'\], seeds \[0\]: use runs\['crop_merge', 0\]"),
-    (lambda r: r["crop_merge", 9], KeyError, "9.*is not among these runs"),
-    (lambda r: r[0], KeyError, "0 is not among these runs"),
+    (lambda r: r["ful", 0], KeyError, r"in this comparison; variants are \['crop_merge'\], seeds \[0\]: use comparison\['crop_merge', 0\]"),
+    (lambda r: r["crop_merge", 9], KeyError, "9.*is not in this comparison"),
+    (lambda r: r[0], KeyError, "0 is not in this comparison"),
     (lambda r: r.table(each="row"), ValueError, "each='row' is not known; use 'run', 'variant' or 'subject'"),
     (lambda r: r.table(judge=3), TypeError, "judge=3 must be a callable"),
     (lambda r: r.table(judge=lambda x: 3), TypeError, "judge must return a dict of numbers, not int"),
     (lambda r: r.table(judge=lambda x: dict(a="b")), TypeError, "judge: 'a' is str, not a number"),
-    (lambda r: r.figure(stat="mass"), ValueError, r"stat='mass': these pictures were drawn without heatmaps; draw them with generate\(..., stats="),
-    (lambda r: r.figure(seed=4), KeyError, "4.*is not among these runs"),
-    (lambda r: Runs([]), ValueError, "at least one Result"),
-    (lambda r: Runs([*r, *r]), ValueError, "two results have the same variant and seed"),
+    (lambda r: r.figure(stat="mass"), ValueError,
+     r"stat='mass': these pictures were drawn without heatmaps; draw them with generate\(..., stats="),
+    (lambda r: r.figure(seed=4), KeyError, "4.*is not in this comparison"),
+    (lambda r: Comparison([]), ValueError, "at least one Result"),
+    (lambda r: Comparison([*r, *r]), ValueError, "two results have the same variant and seed"),
 ]
 
 
 @pytest.mark.parametrize("call, error, message", RUNS)
 def test_runs(result, call, error, message):
-    with pytest.raises(error, match=message): call(Runs([result]))
+    with pytest.raises(error, match=message): call(Comparison([result]))
 
 
 FOLDERS = [
     (lambda f: load(f), ValueError, "no model_index.json in there; give the folder that pipe.save_pretrained"),
     (lambda f: load(f/"model"), ValueError, r"0 adapter files \(\*adapter\*.safetensors\) in this folder; name the one file with adapter="),
-    (lambda f: load(f/"model", adapter=f/"none.safetensors"), FileNotFoundError, "no such file or folder; give the adapter's .safetensors file"),
+    (lambda f: load(f/"model", adapter=f/"none.safetensors"), FileNotFoundError,
+     "no such file or folder; give the adapter's .safetensors file"),
     (lambda f: load(f/"model", adapter=f/"ip-adapter.bin"), ValueError, "'ip-adapter.bin' is a pickle .*; convert it to .safetensors"),
     (lambda f: load(f/"model", adapter=f/"two"), ValueError, "2 adapter files"),
-    (lambda f: load(f/"model", adapter=f/"two"/"adapter_a.safetensors"), OSError, "diffusers cannot open this folder .*pickles are refused"),
+    (lambda f: load(f/"model", adapter=f/"two"/"adapter_a.safetensors"), OSError,
+     "diffusers cannot open this folder .*pickles are refused"),
 ]
 
 
@@ -223,16 +246,18 @@ TEXTS = [
     (lambda: parse_subject("fox=@0,0,1,1"), ValueError, "write NAME=IMAGE@"),
     (lambda: parse_subject("fox@0,0,1"), ValueError, "has 3 numbers, not four"),
     (lambda: parse_subject("fox@a,b,c,d"), ValueError, "'a,b,c,d' is not four numbers"),
-    (lambda: parse_subject("dragon@0,0,1,1"), ValueError, "'dragon' has no image, and .*not in the sticker world.*give --subject dragon=IMAGE@"),
+    (lambda: parse_subject("dragon@0,0,1,1"), ValueError,
+     "'dragon' has no image, and .*not in the sticker world.*give --subject dragon=IMAGE@"),
     (lambda: parse_subject("fox=nowhere.png@0,0,1,1"), (FileNotFoundError, ValueError), "nowhere.png"),
-    (lambda: parse_subject("fox@10,20,30,40"), ValueError, "fractions of the picture from 0 to 1 .pixels divided by its width and height.*10,20,30,40"),
-    (lambda: _numbers("one"), ValueError, "--seeds 'one': write whole numbers as 0,1,2 or a range as 0-3"),
-    (lambda: _numbers("3-1"), ValueError, "--seeds '3-1'"),
-    (lambda: _numbers(""), ValueError, "--seeds ''"),
-    (lambda: _size("64x"), ValueError, "--size '64x': write HEIGHTxWIDTH"),
-    (lambda: _size("1x2x3"), ValueError, "--size '1x2x3': write HEIGHTxWIDTH"),
-    (lambda: _layout(None, None), ValueError, "which subjects. Give --layout"),
-    (lambda: _layout("a.json", ["fox@0,0,1,1"]), ValueError, "give --layout or --subject, not both"),
+    (lambda: parse_subject("fox@10,20,30,40"), ValueError,
+     "fractions of the picture from 0 to 1 .pixels divided by its width and height.*10,20,30,40"),
+    (lambda: parse_seeds("one"), ValueError, "--seeds 'one': write whole numbers as 0,1,2 or a range as 0-3"),
+    (lambda: parse_seeds("3-1"), ValueError, "--seeds '3-1'"),
+    (lambda: parse_seeds(""), ValueError, "--seeds ''"),
+    (lambda: parse_size("64x"), ValueError, "--size '64x': write HEIGHTxWIDTH"),
+    (lambda: parse_size("1x2x3"), ValueError, "--size '1x2x3': write HEIGHTxWIDTH"),
+    (lambda: parse_layout(None, None), ValueError, "which subjects. Give --layout"),
+    (lambda: parse_layout("a.json", ["fox@0,0,1,1"]), ValueError, "give --layout or --subject, not both"),
 ]
 
 
@@ -251,7 +276,7 @@ COMMANDS = [
     (["compare", "a fox", "--subject", "fox@0,0,1,1", "--seeds", "x"], "anyms: --seeds 'x'"),
     (["compare", "a fox", "--subject", "fox@0,0,1,1", "--size", "big"], "anyms: --size 'big'"),
     (["train", "adapter", "--minutes", "0"], "anyms: --minutes 0.0: give a positive number"),
-    (["generate", "a fox", "--steps", "many"], "--steps.*integer"),
+    (["generate", "a fox", "--num-inference-steps", "many"], "--num-inference-steps.*integer"),
     (["generate"], "(?i)prompt"),
     (["paint"], "paint"),
 ]
