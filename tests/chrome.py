@@ -7,8 +7,8 @@
             run_all(page, url, "explorer.ipynb")
         assert not page.outside and not page.broken
 
-A notebook that is opened needs the kernelspec python3 in its metadata, or JupyterLab asks which kernel. Voila's own page asks a CDN for a stylesheet of
-icons; it is refused here, shows up in `page.outside` and is not missed.
+A notebook that is opened needs the kernelspec python3 in its metadata, or JupyterLab asks which kernel. Voila's own page asks a CDN for
+a stylesheet of icons; it is refused here, shows up in `page.outside` and is not missed.
 
 Without a Chromium these tests are skipped with a sentence; in CI (CI=true) its absence is a failure.
 """
@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update",
+         "--disable-component-update",
          "--disable-sync", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 HERE = {"127.0.0.1", "localhost", "::1", ""}
@@ -119,9 +119,8 @@ def serve(
         port, scratch = free_port(), Path(scratch)
         log = scratch/"log"
         with open(log, "w") as out:
-            server = subprocess.Popen([sys.executable, *command(kind, root, port, notebook)], cwd=root,
-                env=settle(scratch), stdin=subprocess.DEVNULL,
-                                      stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+            server = subprocess.Popen([sys.executable, *command(kind, root, port, notebook)], cwd=root, env=settle(scratch),
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(port, server, log)
             yield f"http://127.0.0.1:{port}"
@@ -136,7 +135,8 @@ def serve(
 # JupyterLab
 
 IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-DONE = """() => { const cells = window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim());
+DONE = """() => { const cells = window.jupyterapp.shell.currentWidget.content.widgets
+                      .filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim());
                   return cells.every(c => c.model.executionCount !== null && c.model.executionState !== 'running'); }"""
 
 def open_notebook(page, url, notebook, patience=60):
@@ -154,6 +154,8 @@ def run_all(page, url, notebook, patience=120):
 def run_python(page, code):
     "Run a line of Python in the open notebook's kernel and return what it printed."
     return page.evaluate("""async code => {
-        const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel, future = kernel.requestExecute({code}), said = [];
-        future.onIOPub = m => { if (m.header.msg_type === 'stream') said.push(m.content.text); if (m.header.msg_type === 'error') said.push(m.content.evalue) };
+        const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+        const future = kernel.requestExecute({code}), said = [];
+        future.onIOPub = m => { if (m.header.msg_type === 'stream') said.push(m.content.text);
+                                if (m.header.msg_type === 'error') said.push(m.content.evalue) };
         await future.done; return said.join('') }""", code)

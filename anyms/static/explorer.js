@@ -25,7 +25,7 @@ function anymsExplorer(root, facts, store, ask) {
   const put = (name, value) => { const before = drawn; store.set(name, value); if (drawn === before) draw(); };  // a change has drawn already
 
   // controls
-  function choice(name, title, options, texts, colours, tips) {
+  function choice(name, title, options, texts, colors, tips) {
     if (options.length < 2) return null;
     if (options.length > 5) {
       const pick = make('select', {'aria-label': title, 'data-name': name, onchange: e => put(name, options[e.target.selectedIndex])},
@@ -35,7 +35,7 @@ function anymsExplorer(root, facts, store, ask) {
     }
     const marks = options.map(o => make('input', {type: 'radio', name: uid + name, 'data-name': name, onchange: () => put(name, o)}));
     const set = make('fieldset', {}, make('legend', {text: title}), ...options.map((o, i) => make('label', {title: tips ? tips[i] : null},
-      marks[i], colours ? make('span', {class: 'dot', style: 'background:' + colours[i]}) : null, make('span', {class: 'name', text: texts ? texts[i] : o}))));
+      marks[i], colors ? make('span', {class: 'dot', style: 'background:' + colors[i]}) : null, make('span', {class: 'name', text: texts ? texts[i] : o}))));
     set.show = value => marks.forEach((m, i) => { m.checked = options[i] === value; });
     return set;
   }
@@ -43,17 +43,17 @@ function anymsExplorer(root, facts, store, ask) {
   const offers = texts => Object.fromEntries(facts.stats.map(s => [s, `${s}: ${texts[s] || s}`]));
   const told = offers(facts.statTexts || {});
   const choices = {
-    subject: choice('subject', 'subject', offered, null, offered.map(n => facts.colours[facts.subjects.indexOf(n)])),
+    subject: choice('subject', 'subject', offered, null, offered.map(n => facts.colors[facts.subjects.indexOf(n)])),
     stat: choice('stat', 'statistic', facts.stats, null, null, facts.stats.map(s => told[s])),
     layer: choice('layer', 'layers', facts.layers),
-    how: choice('how', 'colours', facts.hows, facts.howTexts),
+    color_range: choice('color_range', 'colours', facts.colorRanges, facts.colorRangeTexts),
     seed: choice('seed', 'seed', facts.seeds),
   };
   const slider = make('input', {type: 'range', 'data-name': 'step', 'aria-label': 'step', min: 0, max: facts.steps.length - 1, step: 1,
     oninput: e => { halt(); put('step', facts.steps[+e.target.value]); }});
   const said = make('output', {'aria-live': 'polite'});
   const player = make('button', {type: 'button', 'data-name': 'play', onclick: () => { const on = !get('playing'); store.set('playing', on); run(); }});
-  const strength = make('input', {type: 'range', 'data-name': 'strength', 'aria-label': 'strength of the heat', min: 0, max: 1, step: .05, oninput: e => put('strength', +e.target.value)});
+  const alpha = make('input', {type: 'range', 'data-name': 'alpha', 'aria-label': 'strength of the heat', min: 0, max: 1, step: .05, oninput: e => put('alpha', +e.target.value)});
   const boxes = make('input', {type: 'checkbox', 'data-name': 'boxes', onchange: e => put('boxes', e.target.checked)});
   const columns = facts.variants.map(v => make('input', {type: 'checkbox', 'data-name': 'variant', value: v, onchange: () => {
     const wanted = facts.variants.filter((_, i) => columns[i].checked);
@@ -88,16 +88,16 @@ function anymsExplorer(root, facts, store, ask) {
     return {name, picture, heat, low, high, node: make('figure', {'data-variant': name}, make('figcaption', {text: name}), picture, heat, scale)};
   });
   root.replaceChildren(
-    make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.how, choices.seed),
+    make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.color_range, choices.seed),
     facts.variants.length > 1 ? make('div', {class: 'bar'}, make('fieldset', {}, make('legend', {text: 'variants'}), ...facts.variants.map((v, i) => make('label', {}, columns[i], make('span', {class: 'name', text: v}))))) : '',
     hasHeat ? meaning : '',
     make('div', {class: 'bar steps'}, oneStep ? null : player, oneStep ? null : make('label', {class: 'wide'}, make('b', {text: 'step'}), slider), said,
-      hasHeat ? make('label', {}, make('b', {text: 'heat'}), strength) : null, make('label', {}, boxes, make('b', {text: 'boxes'})), mayExport, wide),
+      hasHeat ? make('label', {}, make('b', {text: 'heat'}), alpha) : null, make('label', {}, boxes, make('b', {text: 'boxes'})), mayExport, wide),
     make('div', {class: 'panels'}, ...panels.map(p => p.node)), tables, counted, say, ...facts.notes.map(text => make('div', {class: 'say', text})));
 
   // data
   const key = (...parts) => JSON.stringify(parts), film = () => ({film: key('film', get('seed'))});
-  const keys = () => !hasHeat ? film() : {heat: key('heat', get('seed'), get('stat'), get('layer'), get('how'), get('subject')),
+  const keys = () => !hasHeat ? film() : {heat: key('heat', get('seed'), get('stat'), get('layer'), get('color_range'), get('subject')),
     numbers: key('numbers', get('seed'), get('stat'), get('layer')), ...film()};
   function take(entries) {
     for (const [parts, entry] of entries) {
@@ -125,7 +125,7 @@ function anymsExplorer(root, facts, store, ask) {
   }
   function frame(context, i, wide, box = facts.boxes[i], dash = []) {
     const [x0, y0, x1, y1] = box, [W, H] = size;
-    context.lineWidth = wide; context.strokeStyle = facts.colours[i]; context.setLineDash(dash);
+    context.lineWidth = wide; context.strokeStyle = facts.colors[i]; context.setLineDash(dash);
     context.strokeRect(x0 * W + wide / 2, y0 * H + wide / 2, (x1 - x0) * W - wide, (y1 - y0) * H - wide);
     context.setLineDash([]);
   }
@@ -149,7 +149,7 @@ function anymsExplorer(root, facts, store, ask) {
     tile(under, film, at, true);
     under.globalCompositeOperation = 'saturation'; under.fillStyle = '#808080'; under.fillRect(0, 0, ...size); under.globalCompositeOperation = 'source-over';
     under.fillStyle = 'rgba(0,0,0,.4)'; under.fillRect(0, 0, ...size);   // the picture is dimmed, the heat never
-    under.save(); windows(under, heat.h, heat.w, get('strength')); tile(under, heat, at, false); under.restore();
+    under.save(); windows(under, heat.h, heat.w, get('alpha')); tile(under, heat, at, false); under.restore();
     if (get('boxes')) { frame(under, who, 6); if (rounded(who)) frame(under, who, 4, rounded(who), [8, 8]); }
     const low = heat.low[v][t], high = heat.high[v][t], share = found.numbers && found.numbers.share && found.numbers.share[v][t][who];
     panel.low.textContent = low; panel.high.textContent = heat.flat[v][t] ? high + ' (flat)' : high;
@@ -161,7 +161,7 @@ function anymsExplorer(root, facts, store, ask) {
     const who = facts.subjects.indexOf(get('subject')), rows = numbers.leak ? facts.subjects.map((_, i) => i) : [who];
     const head = make('tr', {}, make('th', {scope: 'col', text: 'attention of'}), make('th', {scope: 'col', text: facts.heads[0]}),
       ...(numbers.leak ? [...facts.subjects, facts.heads[1]] : []).map(n => make('th', {scope: 'col', text: n, title: n})));
-    const body = rows.map(i => make('tr', {}, make('th', {scope: 'row', title: facts.subjects[i]}, make('span', {class: 'dot', style: 'background:' + facts.colours[i]}), facts.subjects[i]),
+    const body = rows.map(i => make('tr', {}, make('th', {scope: 'row', title: facts.subjects[i]}, make('span', {class: 'dot', style: 'background:' + facts.colors[i]}), facts.subjects[i]),
       make('td', {text: percent(numbers.share[v][t][i])}),
       ...(numbers.leak ? numbers.leak[v][t][i] : []).map((x, j) => make('td', {text: percent(x), class: i === j ? 'own' : null, style: `background:rgba(0,114,178,${(x || 0) * .55})`}))));
     return make('table', {'data-variant': panel.name}, make('caption', {text: `${panel.name}: where it lies`}), make('thead', {}, head), make('tbody', {}, ...body));
@@ -171,7 +171,7 @@ function anymsExplorer(root, facts, store, ask) {
     const t = Math.max(0, facts.steps.indexOf(get('step'))), wanted = keys(), found = {};
     for (const [k, key] of Object.entries(wanted)) found[k] = sheets.get(key);
     for (const [name, c] of Object.entries(choices)) if (c) c.show(get(name));
-    slider.value = t; strength.value = get('strength'); boxes.checked = get('boxes');
+    slider.value = t; alpha.value = get('alpha'); boxes.checked = get('boxes');
     const step = `step ${facts.steps[t] + 1} of ${facts.steps[facts.steps.length - 1] + 1}`;
     said.textContent = oneStep ? '' : step; slider.setAttribute('aria-valuetext', step);
     player.textContent = get('playing') ? '❚❚' : '▶'; player.setAttribute('aria-label', get('playing') ? 'stop' : 'play the steps');
@@ -207,7 +207,7 @@ function anymsExplorer(root, facts, store, ask) {
 
 // live: traits are the state, custom messages bring the sheets
 const anymsLiveExplorer = {render({model, el}) {
-  const names = ['subject', 'stat', 'layer', 'step', 'how', 'strength', 'boxes', 'seed', 'variants', 'playing', 'error'];
+  const names = ['subject', 'stat', 'layer', 'step', 'color_range', 'alpha', 'boxes', 'seed', 'variants', 'playing', 'error'];
   const heard = [], on = (event, f) => { model.on(event, f); heard.push([event, f]); };
   const store = {get: n => model.get(n), set: (n, v) => { model.set(n, v); model.save_changes(); }, watch: f => names.forEach(n => on('change:' + n, () => f(n)))};
   const root = anymsMake('div');

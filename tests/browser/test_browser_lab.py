@@ -1,22 +1,26 @@
 "The widgets in JupyterLab and in voila, in a real Chromium: what the mouse and the keyboard do, and that the pixels are those of the data."
+# ruff: noqa: F811  (fixtures are imported by their names)
 import io, json
 
 import nbformat, numpy as np, pytest
 from PIL import Image
 
-from anyms.heatmap import paint
-from anyms.pipeline import Runs
-from anyms.widgets import Moments
-from browser import chrome, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
-from test_widgets import decoded, some_runs
+from anyms.maps import colorize
+from anyms.pipeline import Comparison
+from anyms.widgets import ComparisonData
+from chrome import chrome, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from comparisons import decoded, some_runs
 
 pytestmark = pytest.mark.slow
 NAMES = ("fox", "<b>crown</b>")
 
-EXPLORER = ["from anyms.pipeline import Runs\nfrom anyms.widgets import explore\nruns = Runs.load('runs')", "explorer = explore(runs, step=3)\nexplorer"]
-EDITOR = ["from anyms.pipeline import Runs\nfrom anyms.widgets import edit\nlayout = Runs.load('runs').layout", "editor = edit(layout)\neditor"]
-PLAYER = ["from anyms.pipeline import Runs, load\nfrom anyms.widgets import play\nlayout = Runs.load('runs').layout\npipe = load('stickers')",
-          "player = play(pipe, 'a fox on the beach', layout, steps=2)\nplayer"]
+EXPLORER = ["from anyms.pipeline import Comparison\nfrom anyms.widgets import explore\nruns = Comparison.load('runs')",
+            "explorer = explore(runs, step=3)\nexplorer"]
+EDITOR = ["from anyms.pipeline import Comparison\nfrom anyms.widgets import edit\nlayout = Comparison.load('runs').layout",
+          "editor = edit(layout)\neditor"]
+PLAYER = ["from anyms.pipeline import Comparison, load\nfrom anyms.widgets import play\nlayout = Comparison.load('runs').layout",
+          "pipe = load('stickers')",
+          "player = play(pipe, 'a fox on the beach', layout, num_inference_steps=2)\nplayer"]
 
 
 def notebook(path, cells):
@@ -37,7 +41,7 @@ def lab(chrome, desk):
     with serve(desk, "lab") as url: yield url
 
 @pytest.fixture(scope="module")
-def moments(desk): return Moments(Runs.load(desk/"runs"))
+def moments(desk): return ComparisonData(Comparison.load(desk/"runs"))
 
 def opened(chrome, lab, name):
     page = open_page(chrome)
@@ -64,23 +68,25 @@ def ready(page): page.wait_for_selector(".anyms-explorer[data-ready=yes]", timeo
 
 def pixels(page, variant, kind):
     "A canvas of the explorer [h w 3]."
-    uri = page.evaluate("([v, k]) => [...document.querySelectorAll('.anyms-explorer figure')].find(f => f.dataset.variant === v).querySelector(`canvas[data-kind=${k}]`).toDataURL()", [variant, kind])
+    uri = page.evaluate("""([v, k]) => [...document.querySelectorAll('.anyms-explorer figure')]
+        .find(f => f.dataset.variant === v).querySelector(`canvas[data-kind=${k}]`).toDataURL()""", [variant, kind])
     return np.asarray(Image.open(io.BytesIO(decoded(uri))).convert("RGB"))
 
 def shows(page, moments, **view):
     "The blocks of heat on the page are the colours of the captured numbers."
-    view = moments.view(strength=1., boxes=False, **view)
-    unit = moments.colours(view.seed, view.stat, view.layer, view.how)[0]
+    view = moments.select(alpha=1., boxes=False, **view)
+    unit = moments.colors(view.seed, view.stat, view.layer, view.color_range)[0]
     j, t = moments.names.index(view.subject), moments.steps.index(view.step)
     for variant in view.variants:
         heat = pixels(page, variant, "heat")
-        wanted = paint(unit[moments.variants.index(variant), t, j])
+        wanted = colorize(unit[moments.variants.index(variant), t, j])
         gh, gw = wanted.shape[:2]
         ys, xs = ((np.arange(n) + .5)*side/n for n, side in zip((gh, gw), heat.shape))
         np.testing.assert_allclose(heat[ys.astype(int)][:, xs.astype(int)].astype(int), wanted, atol=1)
 
 def set_range(page, name, value):
-    page.locator(f"input[data-name={name}]").evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})) }", value)
+    script = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})) }"
+    page.locator(f"input[data-name={name}]").evaluate(script, value)
 
 
 # the explorer in JupyterLab
@@ -89,7 +95,7 @@ def set_range(page, name, value):
 def explorer(chrome, lab):
     page = opened(chrome, lab, "explorer")
     ready(page)
-    set_range(page, "strength", 1)
+    set_range(page, "alpha", 1)
     page.locator("input[data-name=boxes]").uncheck()
     yield page
     page.context.close()
@@ -105,18 +111,23 @@ def test_slider_statistic_subject_and_variants(explorer, moments):
     assert all((a != b).any() for a, b in zip(before, (pixels(page, "full", "heat"), pixels(page, "full", "picture"))))
     follows(page, "explorer.step", 2)
     page.locator("input[data-name=stat]").nth(1).check()
-    ready(page); shows(page, moments, step=2, stat="norm")
+    ready(page)
+    shows(page, moments, step=2, stat="norm")
     page.get_by_label("<b>crown</b>").first.check()
-    ready(page); shows(page, moments, step=2, stat="norm", subject=NAMES[1])
+    ready(page)
+    shows(page, moments, step=2, stat="norm", subject=NAMES[1])
     page.locator("select[data-name=layer]").select_option("4 x 4 tokens")
-    ready(page); shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens")
-    page.locator("input[data-name=how]").first.check()
-    ready(page); shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens", how="map")
+    ready(page)
+    shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens")
+    page.locator("input[data-name=color_range]").first.check()
+    ready(page)
+    shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens", color_range="map")
     page.locator("input[data-name=seed]").nth(1).check()
-    ready(page); shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens", how="map", seed=7)
+    ready(page)
+    shows(page, moments, step=2, stat="norm", subject=NAMES[1], layer="4 x 4 tokens", color_range="map", seed=7)
     page.locator("input[data-name=variant]").first.uncheck()
     eventually(page, "() => [...document.querySelectorAll('.anyms-explorer figure')].map(f => f.hidden)", [True, False, False])
-    follows(page, "[explorer.variants, explorer.seed, explorer.how, explorer.stat]", [["masked", "crop_merge"], 7, "map", "norm"])
+    follows(page, "[explorer.variants, explorer.seed, explorer.color_range, explorer.stat]", [["masked", "crop_merge"], 7, "map", "norm"])
     assert not page.locator(".anyms-explorer b:text-is('crown')").count(), "a name became an element"
     assert not page.outside and not [e for e in page.errors if "anyms" in e]
 
@@ -124,13 +135,14 @@ def test_numbers_of_the_moment(explorer, moments):
     page = explorer
     set_range(page, "step", 1)
     shown = [c.strip() for c in page.locator(".anyms-explorer table[data-variant=masked] td").all_inner_texts()]
-    table = moments.table(moments.view(step=1, variants=("masked",)))
+    table = moments.table(moments.select(step=1, variants=("masked",)))
     wanted = [f"{round(100*x)}%" for _, row in table.drop(columns=["variant", "subject"]).iterrows() for x in row]
     assert shown == wanted
 
 def test_play_runs_through_the_steps_and_stops(explorer):
     page = explorer
-    page.evaluate("() => { const s = document.querySelector('.anyms-explorer input[data-name=step]'); window.seen = new Set(); setInterval(() => window.seen.add(s.value), 50) }")
+    page.evaluate("""() => { const s = document.querySelector('.anyms-explorer input[data-name=step]');
+                             window.seen = new Set(); setInterval(() => window.seen.add(s.value), 50) }""")
     page.locator("button[data-name=play]").click()
     page.wait_for_function("() => window.seen.size === 4")
     page.locator("button[data-name=play]").click()
@@ -171,7 +183,8 @@ def test_a_restarted_kernel_loses_nothing_that_was_shown(explorer, moments):
     set_range(page, "step", 0)
     shows(page, moments, step=0)
     page.locator("input[data-name=stat]").nth(1).check()   # its neighbours had been sent along
-    ready(page); shows(page, moments, step=0, stat="norm")
+    ready(page)
+    shows(page, moments, step=0, stat="norm")
     page.locator("input[data-name=seed]").nth(1).check()
     page.wait_for_selector(".anyms-explorer .say.bad:text('not on the page yet')")
     page.locator("input[data-name=seed]").first.check()
@@ -180,7 +193,7 @@ def test_a_restarted_kernel_loses_nothing_that_was_shown(explorer, moments):
 
 def test_pictures_grow_with_the_window_and_fill_a_projector(explorer):
     page = explorer
-    side = lambda: page.locator("canvas[data-kind=picture]").first.bounding_box()["width"]
+    def side(): return page.locator("canvas[data-kind=picture]").first.bounding_box()["width"]
     sides = []
     for width, height in ((1280, 800), (1920, 1080)):
         page.set_viewport_size(dict(width=width, height=height))
@@ -189,13 +202,17 @@ def test_pictures_grow_with_the_window_and_fill_a_projector(explorer):
         assert page.locator("canvas[data-kind=heat]").first.bounding_box()["height"]*2 < height
     assert sides[1] > 1.3*sides[0] >= 1.3*200
     page.locator("button[data-name=projector]").click()
-    page.wait_for_function("before => document.querySelector('canvas[data-kind=picture]').getBoundingClientRect().width > before", arg=sides[1])
-    assert page.locator("input[data-name=step]").is_visible() and not page.locator("input[data-name=stat]").first.is_visible() and not page.locator(".anyms-explorer table").first.is_visible()
+    wider = "before => document.querySelector('canvas[data-kind=picture]').getBoundingClientRect().width > before"
+    page.wait_for_function(wider, arg=sides[1])
+    assert page.locator("input[data-name=step]").is_visible()
+    assert not page.locator("input[data-name=stat]").first.is_visible() and not page.locator(".anyms-explorer table").first.is_visible()
     page.locator("button[data-name=projector]").click()
     page.wait_for_function("() => document.querySelector('.anyms-explorer table').checkVisibility()")
 
 def test_the_heat_keeps_the_colours_of_the_bar(explorer, moments):
-    for strength in (.3, .7): set_range(explorer, "strength", strength); shows(explorer, moments, step=3)
+    for alpha in (.3, .7):
+        set_range(explorer, "alpha", alpha)
+        shows(explorer, moments, step=3)
 
 def test_the_statistic_is_said_in_a_sentence(explorer):
     assert "who would win this place" in explorer.locator(".anyms-explorer .meaning").inner_text()
@@ -203,16 +220,18 @@ def test_the_statistic_is_said_in_a_sentence(explorer):
     explorer.wait_for_selector(".anyms-explorer .meaning:text('moved this place')")
     assert "100% may show colour outside" in explorer.locator(".anyms-explorer .counted").inner_text()
 
-LABELLESS = """() => [...document.querySelectorAll('.anyms input, .anyms select, .anyms button, .anyms [role=button], .anyms [role=img]')].filter(e =>
-    !(e.getAttribute('aria-label') || (e.labels && e.labels.length && e.labels[0].textContent.trim()) || (e.matches('button') && e.textContent.trim()))).map(e => e.outerHTML.slice(0, 120))"""
+LABELLESS = """() => [...document.querySelectorAll('.anyms input, .anyms select, .anyms button, .anyms [role=button], .anyms [role=img]')]
+    .filter(e => !(e.getAttribute('aria-label') || (e.labels && e.labels.length && e.labels[0].textContent.trim())
+                   || (e.matches('button') && e.textContent.trim()))).map(e => e.outerHTML.slice(0, 120))"""
+SMALL = """() => [...document.querySelectorAll('.anyms button, .anyms select, .anyms label')]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 23.5).map(e => e.outerHTML.slice(0, 120))"""
 
 def test_controls_have_names_and_room(chrome, lab):
     for name, element in dict(explorer=".anyms-explorer[data-ready=yes]", editor=".anyms-editor g.box").items():
         page = opened(chrome, lab, name)
         page.wait_for_selector(element, timeout=60_000)
         assert page.evaluate(LABELLESS) == []
-        small = "() => [...document.querySelectorAll('.anyms button, .anyms select, .anyms label')].filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 23.5).map(e => e.outerHTML.slice(0, 120))"
-        assert page.evaluate(small) == []
+        assert page.evaluate(SMALL) == []
         page.context.close()
 
 
@@ -231,8 +250,12 @@ BOXES = "[[round(v, 2) for v in b] for b in editor.layout.boxes] if editor.layou
 def drag(page, start, stop):
     "From one point of the board to another, both in 0..1."
     r = page.locator("svg.board").bounding_box()
-    at = lambda p: (r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"])
-    page.mouse.move(*at(start)); page.mouse.down(); page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)])); page.mouse.move(*at(stop)); page.mouse.up()
+    def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
+    page.mouse.move(*at(start))
+    page.mouse.down()
+    page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)]))
+    page.mouse.move(*at(stop))
+    page.mouse.up()
 
 def close(page, expression, wanted, atol=.02):
     for _ in range(60):
@@ -260,8 +283,9 @@ def test_move_resize_draw_delete(editor):
 
 def test_all_corners_and_edges_resize(editor):
     page = editor
-    for start, stop, wanted in (((.505, .11), (.605, .21), [.6, .2, 1, .9]), ((.99, .21), (.89, .11), [.6, .1, .9, .9]), ((.61, .89), (.71, .79), [.7, .1, .9, .8]),
-                                ((.705, .45), (.605, .45), [.6, .1, .9, .8]), ((.895, .45), (.945, .5), [.6, .1, .95, .8]), ((.78, .105), (.8, .205), [.6, .2, .95, .8]),
+    for start, stop, wanted in (((.505, .11), (.605, .21), [.6, .2, 1, .9]), ((.99, .21), (.89, .11), [.6, .1, .9, .9]),
+                                ((.61, .89), (.71, .79), [.7, .1, .9, .8]), ((.705, .45), (.605, .45), [.6, .1, .9, .8]),
+                                ((.895, .45), (.945, .5), [.6, .1, .95, .8]), ((.78, .105), (.8, .205), [.6, .2, .95, .8]),
                                 ((.78, .795), (.7, .895), [.6, .2, .95, .9])):
         drag(page, start, stop)
         close(page, BOXES, [[0, .1, .5, .9], wanted])
@@ -294,22 +318,27 @@ def test_type_fox_get_a_fox(editor):
     page.locator("button[data-name=add]").click()
     follows(page, "editor.bare", ["subject"])
     page.wait_for_selector(".anyms-editor .say:text('this box has no picture yet: choose one below')")
-    page.keyboard.type("fox 2"); page.keyboard.press("Enter")
+    page.keyboard.type("fox 2")
+    page.keyboard.press("Enter")
     follows(page, "[editor.layout.names[-1], editor.bare]", ["fox 2", []])
     page.wait_for_selector(".anyms-editor select[data-name=drawing]")
     page.locator("select[data-name=drawing][data-row='2']").select_option("noto (kept from training)")
     follows(page, "editor.drawings['2'][2]", "noto")
-    page.keyboard.press("Control+z"); page.keyboard.press("Control+z"); page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
     follows(page, "editor.layout.names", list(NAMES))
     page.locator("g.box").first.focus()
-    page.keyboard.type("owl"); page.keyboard.press("Enter")
+    page.keyboard.type("owl")
+    page.keyboard.press("Enter")
     follows(page, "editor.layout.names", ["owl", NAMES[1]])
 
 def test_names_stand_above_all_boxes_and_apart(editor):
     run_python(editor, "editor.layout = [s.replace(box=(.2, .2, .8, .8)) for s in editor.layout]")
     editor.wait_for_function("() => document.querySelectorAll('svg.board > g:last-child text').length === 2")
     first, second = (t.bounding_box() for t in editor.locator("svg.board > g:last-child text").all())
-    assert first["y"] + first["height"] <= second["y"] + 4 or first["x"] + first["width"] <= second["x"] or second["x"] + second["width"] <= first["x"]
+    above = first["y"] + first["height"] <= second["y"] + 4
+    assert above or first["x"] + first["width"] <= second["x"] or second["x"] + second["width"] <= first["x"]
 
 def test_keyboard_alone(editor):
     page = editor
@@ -333,7 +362,8 @@ def test_keyboard_alone(editor):
 
 def test_list_snap_and_grid(editor):
     page = editor
-    page.locator("input[data-name=name]").first.fill("owl"); page.keyboard.press("Enter")
+    page.locator("input[data-name=name]").first.fill("owl")
+    page.keyboard.press("Enter")
     follows(page, "editor.layout.names", ["owl", NAMES[1]])
     page.locator("button[data-name=front]").first.click()
     follows(page, "editor.layout.order", [1, 0])
@@ -343,14 +373,16 @@ def test_list_snap_and_grid(editor):
     page.wait_for_function("() => document.querySelector('.anyms-editor .hint').textContent.includes('tokens without a subject')")
     drag(page, (.25, .5), (.37, .5))
     follows(page, "[v*8 % 1 for b in editor.layout.boxes for v in b]", [0.]*8)
-    page.locator("input[data-name=name]").first.fill(NAMES[1]); page.keyboard.press("Enter")
+    page.locator("input[data-name=name]").first.fill(NAMES[1])
+    page.keyboard.press("Enter")
     page.wait_for_selector(".anyms-editor .say.bad:text('occurs twice')")
     assert python(page, "editor.layout.names") == ["owl", NAMES[1]]
     assert not page.locator(".anyms-editor b:text-is('crown')").count()
 
 def test_python_moves_the_boxes(editor):
     run_python(editor, "editor.layout = editor.layout.replace('fox', box=(.5, .5, 1, 1))")
-    editor.wait_for_function("() => [...document.querySelectorAll('g.box rect.edge')].some(r => r.getAttribute('x') === '160' && r.getAttribute('y') === '160')")
+    editor.wait_for_function("""() => [...document.querySelectorAll('g.box rect.edge')]
+        .some(r => r.getAttribute('x') === '160' && r.getAttribute('y') === '160')""")
 
 
 # play in JupyterLab
@@ -384,7 +416,7 @@ def test_the_explorer_as_an_app(chrome, desk, moments):
         page = open_page(chrome)
         page.goto(url, timeout=120_000)
         ready(page)
-        set_range(page, "strength", 1)
+        set_range(page, "alpha", 1)
         page.locator("input[data-name=boxes]").uncheck()
         shows(page, moments, step=3)
         page.locator("input[data-name=step]").focus()

@@ -1,9 +1,10 @@
-"The explorer without a kernel on a phone and on a wide window: everything fits, fingers find the controls, nothing is asked of the network."
+"The explorer without a kernel on a phone and in a wide window: all fits, fingers find the controls, nothing is asked of the network."
+# ruff: noqa: F811  (fixtures are imported by their names)
 import pytest
 
-from anyms.widgets import stepper
-from browser import chrome, open_page  # noqa: F401 (chrome is a fixture)
-from test_widgets import some_runs
+from anyms.widgets import static_explorer
+from chrome import chrome, open_page  # noqa: F401 (chrome is a fixture)
+from comparisons import some_runs
 
 PHONE = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
 TEXT = "text " * 2000
@@ -11,10 +12,11 @@ TEXT = "text " * 2000
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    "A page with the stepper of three variants and text below it."
+    "A page with the static_explorer of three variants and text below it."
     file = tmp_path_factory.mktemp("page")/"index.html"
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>page</title>'
-    file.write_text(f'{head}<body style="margin:8px">{stepper(some_runs(names=("fox", "hat", "tree")))}<p>{TEXT}</p></body>', "utf8")
+    explorer = static_explorer(some_runs(names=("fox", "hat", "tree")))
+    file.write_text(f'{head}<body style="margin:8px">{explorer}<p>{TEXT}</p></body>', "utf8")
     return file.as_uri()
 
 def opened(chrome, address, **options):
@@ -26,22 +28,24 @@ def opened(chrome, address, **options):
 def test_a_phone_shows_slider_and_all_variants_on_one_screen(chrome, address):
     page = opened(chrome, address, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    slider, heats = page.locator("input[data-name=step]").bounding_box(), [c.bounding_box() for c in page.locator("canvas[data-kind=heat]").all()]
+    slider = page.locator("input[data-name=step]").bounding_box()
+    heats = [c.bounding_box() for c in page.locator("canvas[data-kind=heat]").all()]
     assert len(heats) == 3 and len({h["y"] for h in heats}) == 1, "side by side"
     assert max(h["y"] + h["height"] for h in heats) - slider["y"] < 844 and min(h["width"] for h in heats) >= 100
     page.context.close()
 
 def test_the_slider_stays_at_hand(chrome, address):
     page = opened(chrome, address, **PHONE)
-    page.evaluate("() => { const r = document.querySelector('.anyms-explorer .panels').getBoundingClientRect(); scrollTo(0, scrollY + r.top + 20) }")
+    page.evaluate("""() => { const r = document.querySelector('.anyms-explorer .panels').getBoundingClientRect();
+                             scrollTo(0, scrollY + r.top + 20) }""")
     page.wait_for_timeout(100)
     assert 0 <= page.locator("input[data-name=step]").bounding_box()["y"] < 100
     page.context.close()
 
 def test_controls_are_large_enough_to_touch(chrome, address):
     page = opened(chrome, address, **PHONE)
-    sizes = page.evaluate("""() => [...document.querySelectorAll('.anyms input, .anyms button, .anyms select')].filter(e => e.checkVisibility())
-        .map(e => { const r = e.getBoundingClientRect(); return [e.dataset.name, r.width, r.height] })""")
+    sizes = page.evaluate("""() => [...document.querySelectorAll('.anyms input, .anyms button, .anyms select')]
+        .filter(e => e.checkVisibility()).map(e => { const r = e.getBoundingClientRect(); return [e.dataset.name, r.width, r.height] })""")
     assert sizes and not [s for s in sizes if min(s[1:]) < 24]
     page.context.close()
 

@@ -1,9 +1,10 @@
 "As a new user: one command, `anyms explore`, and a slider in the browser moves the pictures."
+# ruff: noqa: F811  (fixtures are imported by their names)
 import os, signal, subprocess, sys
 
 import pytest
 
-from browser import chrome, free_port, page, settle, wait_for  # noqa: F401
+from chrome import chrome, free_port, page, settle, wait_for  # noqa: F401
 from conftest import embedded_weights
 
 
@@ -12,8 +13,9 @@ def test_one_command_to_the_first_moved_slider(page, tmp_path):
     (tmp_path/"jupyter").mkdir()
     port, log = free_port(), tmp_path/"log"
     with open(log, "w") as out:
-        server = subprocess.Popen([sys.executable, "-c", "from anyms.cli import app; app()", "explore", "mine", "--no-browser", f"--port={port}"], cwd=tmp_path,
-                                  env=settle(tmp_path/"jupyter"), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        command = [sys.executable, "-c", "from anyms.cli import app; app()", "explore", "mine", "--no-browser", f"--port={port}"]
+        server = subprocess.Popen(command, cwd=tmp_path, env=settle(tmp_path/"jupyter"), stdin=subprocess.DEVNULL,
+                                  stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         wait_for(port, server, log)
         page.goto(f"http://127.0.0.1:{port}/", timeout=280_000)
@@ -29,7 +31,9 @@ def test_one_command_to_the_first_moved_slider(page, tmp_path):
     finally:
         server.send_signal(signal.SIGINT)
         try: server.wait(20)
-        except subprocess.TimeoutExpired: os.killpg(server.pid, signal.SIGKILL); server.wait()
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
     assert not page.outside, page.outside
     assert (tmp_path/"mine"/"anyms-explorer.ipynb").exists()
     assert not [e for e in page.errors if "anyms" in e.lower()], page.errors
