@@ -4,9 +4,11 @@ import json, shutil
 import pandas as pd
 import pytest
 
-from anyms.stickers.card import MAKERS, WEIGHTS, ablation_table, artwork, core_hours, figures, history, learning_curve, model_card, stages
+from anyms.stickers.card import (MAKERS, ablation_table, artwork, core_hours, history, learning_curve, metrics_table, model_card,
+                                 model_size, training_stages)
 from anyms.stickers.judge import blending
-from anyms.stickers.world import DRAWINGS, sprites
+from anyms.stickers.model import WEIGHTS
+from anyms.stickers.world import DRAWINGS, all_sprites
 
 
 def test_the_card_beside_the_weights_is_up_to_date():
@@ -16,7 +18,7 @@ def test_the_card_beside_the_weights_is_up_to_date():
 def test_every_drawing_is_counted_once():
     table = artwork()
     assert list(table.index) == list(DRAWINGS) == list(MAKERS)
-    assert table.iloc[:, :3].to_numpy().sum() == len(sprites())
+    assert table.iloc[:, :3].to_numpy().sum() == len(all_sprites())
 
 
 def test_makers_are_those_of_the_notice():
@@ -26,10 +28,10 @@ def test_makers_are_those_of_the_notice():
     for maker, licence, home in MAKERS.values(): assert maker in said and home in said and licence.split()[0] in said
 
 
-def test_stages_and_figures():
-    table = stages()
+def test_stages_and_metrics():
+    table = training_stages()
     assert {"decoder", "joint"} <= set(table.stage) and (table.pictures > 0).all()
-    told = figures()
+    told = metrics_table()
     assert {"text_only", "full", "masked", "crop_merge"} <= set(told.columns) and told.columns[-1] == "ceiling"
     assert {"mIoU", "AP50", "identity", "text", "scene"} <= set(told.index) and told.notna().all(axis=None)
 
@@ -39,7 +41,7 @@ def test_history_ends_with_the_present_weights():
     assert told.seen.nunique() >= 3 and told.seen.is_monotonic_increasing and not told.duplicated(["seen", "variant", "figure"]).any()
     assert told.groupby("seen").core_hours.first().is_monotonic_increasing
     last = told[told.seen == told.seen.max()].set_index(["variant", "figure"]).value
-    assert f"{last['crop_merge', 'mIoU']:.3f} [" in figures().crop_merge["mIoU"]
+    assert f"{last['crop_merge', 'mIoU']:.3f} [" in metrics_table().crop_merge["mIoU"]
 
 
 def test_core_hours_of_old_logs_and_of_new():
@@ -67,17 +69,23 @@ def test_the_first_paragraph_says_what_the_weights_have_heard_and_the_control_st
 
 
 def test_blending_reads_control_and_weights_apart(tmp_path):
-    row = lambda variant, value: dict(variant=variant, figure="mIoU", value=value, low=value-.1, high=value+.1, layouts=9, set="difference")
+    def row(variant, value):
+        interval = dict(low=value - .1, high=value + .1)
+        return dict(variant=variant, figure="mIoU", value=value, layouts=9, set="difference", **interval)
+
     pd.DataFrame([row("crop_merge - full", .3), row("crop_merge - joint", .2)]).to_csv(tmp_path/"control.csv", index=False)
     pd.DataFrame([row("crop_merge - full, disjoint", .9), row("crop_merge - full", .5)]).to_csv(tmp_path/"evaluation.csv", index=False)
     told = blending(tmp_path).set_index(["weights", "minus"]).mIoU
-    assert told["control: never heard a region", "full"] == "+0.30 [+0.20, +0.40]" and told["control: never heard a region", "joint"].startswith("+0.20")
+    assert told["control: never heard a region", "full"] == "+0.30 [+0.20, +0.40]"
+    assert told["control: never heard a region", "joint"].startswith("+0.20")
     assert told["these weights", "full"].startswith("+0.50") and told["these weights", "full / n"] == "not measured"
 
 
 def test_the_ablation_stands_in_the_card_where_there_is_one(tmp_path):
     assert ablation_table(tmp_path).empty
-    rows = [dict(arm=arm, seed=0, core_minutes=2., pictures=n, measure=m, step_300=e, step_500=3*e) for arm, n, e in (("everything", 10, .1), ("nothing of it", 9, .2)) for m in ("close-up", "scene")]
+    arms = (("everything", 10, .1), ("nothing of it", 9, .2))
+    rows = [dict(arm=arm, seed=0, core_minutes=2., pictures=n, measure=measure, step_300=e, step_500=3*e)
+            for arm, n, e in arms for measure in ("close-up", "scene")]
     pd.DataFrame(rows).to_csv(tmp_path/"ablation.csv", index=False)
     table = ablation_table(tmp_path).set_index("arm")
     assert table.loc["everything", "scene"] == pytest.approx(.2) and table.loc["nothing of it", "scene, % worse"] == 100
@@ -102,7 +110,7 @@ def test_weights_that_nobody_judged(tmp_path):
 
 @pytest.mark.parametrize("stages, side", [(3, 64), (4, 128)])
 def test_pixels_follow_the_decoder(tmp_path, stages, side):
-    from anyms.stickers.card import _size
     for part, config in (("unet", dict(sample_size=16)), ("vae", dict(decoder_block_out_channels=[32]*stages))):
-        (tmp_path/"base"/part).mkdir(parents=True); (tmp_path/"base"/part/"config.json").write_text(json.dumps(config))
-    assert _size(tmp_path) == (side, 0)
+        (tmp_path/"base"/part).mkdir(parents=True)
+        (tmp_path/"base"/part/"config.json").write_text(json.dumps(config))
+    assert model_size(tmp_path) == (side, 0)

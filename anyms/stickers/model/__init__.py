@@ -1,0 +1,29 @@
+"""The embedded model: SDXL in small, with an IP-Adapter Plus, trained on the world of stickers and opened by plain diffusers.
+
+tokenizer      every word of the world is one token, and new words leave old ones alone
+autoencoder    pictures to twelve numbers a patch: principal components, written as convolutions
+networks       text encoders, image encoder, U-Net and scheduler, with random weights
+adapter        a new IP-Adapter Plus, in the field's own file layout
+weights        saving, checksums, opening; where the embedded weights lie
+decoder        what twelve numbers forgot, and a decoder that grows
+"""
+from anyms import lazy_names
+
+_ROOMS = dict(
+    tokenizer="LENGTH MARKS merge_pair learn_merges with_words make_tokenizer learn_words",
+    autoencoder="LATENT_CHANNELS IMAGE_SIZE make_autoencoder set_encoder world_patches principal_encoder",
+    networks="UNET_WIDTHS TEXT_WIDTHS REFERENCE_SIZE make_text_encoders make_image_encoder make_image_processor make_unet make_scheduler make_pipeline",
+    adapter="REFERENCE_TOKENS PUBLISHED published_name adapter_state attach_new_adapter adapter_modules",
+    weights="WEIGHTS ADAPTER_FILE ORIGIN_KEYS quiet save_weights check_weights load",
+    decoder="picture_psnr held_out_scenes grow_decoder")
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+# SHIM: removed by the lead. Old names of the module `anyms.stickers.model`.
+_OLD = dict(TOKENS="REFERENCE_TOKENS", WIDTH="UNET_WIDTHS", TEXT="TEXT_WIDTHS", REFERENCE="REFERENCE_SIZE", LATENT="LATENT_CHANNELS",
+            PIXELS="IMAGE_SIZE", ADAPTER="ADAPTER_FILE", WHERE_FROM="ORIGIN_KEYS", save="save_weights", adapter_parts="adapter_modules",
+            _merges="learn_merges")
+_load, __dir__, __all__ = lazy_names(__name__, _HOMES)
+def __getattr__(name): return _load(_OLD.get(name, name))
+def _made(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
