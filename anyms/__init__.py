@@ -3,7 +3,6 @@ import importlib as _importlib
 import logging as _logging
 import os as _os
 import sys as _sys
-from types import ModuleType as _ModuleType
 
 __version__ = "0.1.0"
 
@@ -37,32 +36,20 @@ def lazy_names(package, homes):
 
 # Public name -> the module it lives in. Nothing below is imported before it is asked for: `import anyms` takes milliseconds.
 HOMES = dict(
-    Box="layout", Subject="layout", Layout="layout",
-    VARIANTS="attend", variant="attend",
-    installed="processors", exclusive="processors",
+    Box="layout.boxes", Subject="layout.subject", Layout="layout.layout",
+    VARIANTS="attention.variants", variant="attention.variants",
+    installed="attention.install", exclusive="attention.install",
     overlay="maps.heatmap", panel="maps.figures",
     capture="maps.record", AttentionMaps="maps.attention_maps",
-    Maps="capture",  # SHIM: removed by the lead
-    load="pipeline", generate="pipeline", compare="pipeline", Result="pipeline", Runs="pipeline",
+    load="pipeline.loading", generate="pipeline.generation", Result="pipeline.result",
+    compare="pipeline.comparison", Comparison="pipeline.comparison",
+    explore="widgets.explorer", edit="widgets.editor", play="widgets.player",
 )
-__all__ = ["__version__", *HOMES]
+_load, _names, _public = lazy_names(__name__, HOMES)
+__all__ = ["__version__", *_public]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name):
-    if name not in HOMES: raise AttributeError(f"anyms has no public name {name!r}; it has {', '.join(sorted(HOMES))}.")
-    return getattr(_importlib.import_module(f"anyms.{HOMES[name]}"), name)
+def __getattr__(name): return _load(name)
 
 
-def __dir__(): return sorted({*globals(), *HOMES})
-
-
-class _Package(_ModuleType):
-    "Keeps `anyms.capture` the function: Python would put the submodule of that name in its place after the first import."
-    @property
-    def capture(self): return __getattr__("capture")
-
-    @capture.setter
-    def capture(self, module): pass  # the import system's own assignment; `from anyms.capture import Maps` works as ever
-
-
-_sys.modules[__name__].__class__ = _Package
+def __dir__(): return sorted({*globals(), *_names()})

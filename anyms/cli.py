@@ -22,7 +22,6 @@ from .storage import check_folder, check_writable, claim_folder, write_json
 _ARGUMENTS = ("seed num_inference_steps guidance_scale scale negative_prompt variant variants stats "
               "device dtype adapter layout")
 OPTIONS = {name: "--" + name.replace("_", "-") for name in _ARGUMENTS.split()} | dict(folder="--out", out="--out")
-OPTIONS |= dict(steps="--num-inference-steps", guidance="--guidance-scale")  # SHIM: as the old pipeline calls them
 OFFLOAD = ("or load it with --device 'cpu' and call pipe.enable_model_cpu_offload(), "
            "which holds one part on the GPU at a time",
            "use --device cpu, or in Python pipe.enable_model_cpu_offload()")
@@ -100,13 +99,14 @@ def demo(
     Draws three stickers by text alone, full, masked and crop-and-merge attention from the same noise.
     """
     from anyms.demo import REPORT_FILES, VARIANTS_SHOWN, showcase, stats_shown
-    from anyms.pipeline import compare, load
+    from anyms.pipeline.comparison import compare
+    from anyms.pipeline.loading import load
     from anyms.shell import check_names
     check_names((), [stat], [seed])
-    out = claim_folder(out, "--out", REPORT_FILES, "runs/runs.json")
+    out = claim_folder(out, "--out", REPORT_FILES, "runs/comparison.json")
     layout, prompt = showcase()
     pipe, steps = load("stickers"), 8 if quick else 20
-    runs = compare(pipe, prompt, layout, VARIANTS_SHOWN, seed, stats=stats_shown(stat), steps=steps)
+    runs = compare(pipe, prompt, layout, VARIANTS_SHOWN, seed, stats=stats_shown(stat), num_inference_steps=steps)
     _write_report(runs, out, stat)
 
 # %% ../nbs/07_cli.ipynb #c020
@@ -132,7 +132,7 @@ Seeds = Annotated[str, typer.Option(help="Seeds: 0,1,2 or a range 0-3; a row of 
 
 def _open(model, adapter, device, dtype, prompt, layout):
     "The pipeline; what is odd about the prompt is said on stderr."
-    from anyms.pipeline import load
+    from anyms.pipeline.loading import load
     from anyms.shell import remarks
     pipe = load(model, adapter, device, dtype)
     for line in remarks(pipe, model, prompt, layout.names): typer.echo(f"anyms: {line}", err=True)
@@ -148,14 +148,14 @@ def generate(
     negative_prompt: Negative = None, size: Size = None, stats: Stats = None,
 ):
     "One picture of your subjects, each in its box."
-    from anyms.pipeline import generate
+    from anyms.pipeline.generation import generate
     from anyms.shell import check_names, parse_layout, parse_names, parse_size
     chosen, sides = parse_layout(layout, subject), parse_size(size)
     recorded = parse_names("--stats", stats) if stats else None
     check_names([variant], recorded, [seed], num_inference_steps, guidance_scale, scale)
     check_folder(out, "settings.json", "--out")
     pipe = _open(model, adapter, device, dtype, prompt, chosen)
-    result = generate(pipe, prompt, chosen, variant, seed=seed, steps=num_inference_steps, guidance=guidance_scale,
+    result = generate(pipe, prompt, chosen, variant, seed=seed, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
                       scale=scale, negative_prompt=negative_prompt, stats=recorded, **sides)
     result.save(out)
     kept = "layout, settings and heatmaps" if recorded else "layout, settings"
@@ -172,15 +172,15 @@ def compare(
 ):
     "Several variants from the same noise: a sheet and a table."
     from anyms.demo import REPORT_FILES
-    from anyms.pipeline import compare
+    from anyms.pipeline.comparison import compare
     from anyms.shell import check_names, parse_layout, parse_names, parse_seeds, parse_size
     chosen, sides, rows = parse_layout(layout, subject), parse_size(size), parse_seeds(seeds)
     recorded, columns = parse_names("--stats", stats or "norm"), parse_names("--variants", variants)
     check_names(columns, recorded, rows, num_inference_steps, guidance_scale, scale)
-    out = claim_folder(out, "--out", REPORT_FILES, "runs/runs.json")
+    out = claim_folder(out, "--out", REPORT_FILES, "runs/comparison.json")
     pipe = _open(model, adapter, device, dtype, prompt, chosen)
-    runs = compare(pipe, prompt, chosen, columns, rows, recorded, folder=out/"runs", steps=num_inference_steps,
-                   guidance=guidance_scale, scale=scale, negative_prompt=negative_prompt, **sides)
+    runs = compare(pipe, prompt, chosen, columns, rows, recorded, folder=out/"runs", num_inference_steps=num_inference_steps,
+                   guidance_scale=guidance_scale, scale=scale, negative_prompt=negative_prompt, **sides)
     _write_report(runs, out, recorded[0])
 
 # %% ../nbs/07_cli.ipynb #cl029
@@ -191,7 +191,7 @@ def stickers(
 ):
     "The stickers of the embedded model: their names, and a contact sheet."
     from anyms.demo import contact_sheet
-    from anyms.stickers.world import nouns
+    from anyms.stickers.world.sprites import nouns
     wanted = [w.lower().split(":")[0].strip() for w in words or [""]]
     names = [n for n in nouns() if any(w in n for w in wanted)]
     if not names:
@@ -248,8 +248,9 @@ def train(
 ):
     "Train a stage of the embedded model, time-boxed and resumable."
     if not minutes > 0: raise ValueError(f"--minutes {minutes}: give a positive number of minutes.")
-    from anyms.stickers import decoder, judge, train
-    train.train(stage, minutes, out, device, resume, train.STAGES | decoder.STAGES | judge.STAGES)
+    from anyms.stickers.training import decoder
+    from anyms.stickers import judge, training
+    training.train(stage, minutes, out, device, resume, training.STAGES | decoder.STAGES | judge.STAGES)
 
 # %% ../nbs/07_cli.ipynb #c030
 @_command
@@ -284,17 +285,7 @@ def bench(
     "Measure how fast the variants are on this machine."
     if what != "speed": raise ValueError(f"{what!r} is no benchmark; there is: speed.")
     if rounds < 1: raise ValueError(f"--rounds {rounds}: at least 1 is needed.")
-    from anyms.bench import speed
-    out = claim_folder(out, "--out", speed.FILES, "about.json")
-    made = speed.bench(out, quick, net, adapter, size, rounds=rounds, device=device, compiled=compiled, echo=typer.echo)
-    typer.echo(f"The tables are in {made}; the notebook bench/00_speed draws them.")
-
-# %% ../nbs/07_cli.ipynb #cl043
-_MOVED = dict(_layout="shell.parse_layout", _numbers="shell.parse_seeds", _size="shell.parse_size",  # SHIM
-              parse_subject="shell.parse_subject", showcase="demo.showcase", contact_sheet="demo.contact_sheet", explorer="server.explorer")  # SHIM
-
-def __getattr__(name):  # SHIM: what used to live here
-    if name not in _MOVED: raise AttributeError(f"module anyms.cli has no attribute {name!r}")
-    from importlib import import_module
-    module, new = _MOVED[name].split(".")
-    return getattr(import_module(f"anyms.{module}"), new)
+    from anyms.bench.report import FILES, run_benchmarks
+    out = claim_folder(out, "--out", FILES, "about.json")
+    made = run_benchmarks(out, quick, net, adapter, size, rounds=rounds, device=device, compiled=compiled, echo=typer.echo)
+    typer.echo(f"The tables are in {made}; the notebook bench/05_report draws them.")

@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .layout.layout import Layout
 from .layout.subject import Subject
-from .stickers.world import DRAWINGS, sprite, sprites
+from .stickers.world.sprites import DRAWINGS, sprite, all_sprites
 from .storage import atomic_file
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anyms.pipeline import Runs
+    from anyms.pipeline.comparison import Comparison
 
 # %% ../nbs/04_demo.ipynb #c015
 def showcase()->tuple[Layout, str]:  # the layout and its prompt
@@ -42,7 +42,7 @@ def stats_shown(
 
 # %% ../nbs/04_demo.ipynb #c017x
 def write_report(
-    runs:"Runs",       # what was compared
+    runs:"Comparison",       # what was compared
     folder:Path,       # an existing folder
     stat:str,          # statistic shown on the sheet
 )->"pd.DataFrame":     # the table
@@ -57,7 +57,7 @@ def write_report(
 # %% ../nbs/04_demo.ipynb #c022b
 def _drawings_of(noun):
     "(column, drawing, whether training saw it) of each drawing that the world has of a noun."
-    splits = {s.drawing: s.split for s in sprites() if s.noun == noun}
+    splits = {s.drawing: s.split for s in all_sprites() if s.noun == noun}
     known = [(column, drawing) for column, drawing in enumerate(DRAWINGS) if drawing in splits]
     return [(column, drawing, splits[drawing] == "train") for column, drawing in known]
 

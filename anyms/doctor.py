@@ -113,7 +113,7 @@ def notebooks()->list[Finding]:
 # %% ../nbs/05_doctor.ipynb #c036
 def weights()->list[Finding]:
     "The embedded weights and their checksums."
-    from anyms.stickers.model import check_weights  # as torch above
+    from anyms.stickers.model.weights import check_weights  # as torch above
     try: files = check_weights()
     except OSError as e: return [Finding("weights", str(e), False)]
     bad = [f"{name} is {state}" for name, state in files.items() if state != "ok"]
@@ -123,9 +123,10 @@ def weights()->list[Finding]:
 def one_picture()->list[Finding]:
     "Seconds for one picture of three subjects."
     from anyms.demo import showcase  # as torch above
-    from anyms.pipeline import generate, load
+    from anyms.pipeline.generation import generate
+    from anyms.pipeline.loading import load
     pipe, (layout, prompt) = load("stickers"), showcase()
-    generate(pipe, prompt, layout, steps=2, progress=False)  # the first call warms up
+    generate(pipe, prompt, layout, num_inference_steps=2, progress=False)  # the first call warms up
     seconds = generate(pipe, prompt, layout, progress=False).seconds
     return [Finding("one picture", f"{seconds:.1f} s (20 steps, 3 subjects, {pipe.device})", True)]
 

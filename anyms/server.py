@@ -24,7 +24,7 @@ EXPLORER = (
              'pipe = load("stickers")\nlayout, prompt = showcase()\n'
              'runs = compare(pipe, prompt, layout, ["full", "masked", "crop_merge"], seeds=[0], '
              'progress=False)  # more seeds: range(4)'),
-    ("code", "runs.explore()"),
+    ("code", "explore(runs)"),
     ("markdown", "## Your own boxes\nDrag a box, or add one and type what it shows (fox, owl, hat ...): "
                  "the picture is drawn again. Ctrl+Z takes a change back."),
     ("code", "from anyms.widgets import play\n\nplay(pipe, prompt, layout)"),

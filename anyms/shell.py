@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # %% ../nbs/03_shell.ipynb #sh004
-from .attend import get_variant
-from .capture import check_stats
+from .attention.selection import get_variant
+from .maps.stats import check_stats
 from .layout.boxes import Box
 from .layout.layout import Layout
 from .layout.subject import Subject
-from .pipeline import check_numbers, find_words
-from .stickers.world import DRAWINGS, nouns, sprite, sprites
+from .pipeline.checks import check_numbers
+from .pipeline.words import find_token_positions
+from .stickers.world.sprites import DRAWINGS, nouns, sprite, all_sprites
 
 if TYPE_CHECKING: from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
@@ -113,7 +114,7 @@ def check_names(
     "Refuse what `generate` would refuse, before any model; TypeError or ValueError."
     for name in variants: get_variant(name)
     if stats: check_stats(stats)
-    for seed in seeds: check_numbers(seed=seed, steps=num_inference_steps, guidance=guidance_scale, scale=scale)
+    for seed in seeds: check_numbers(seed=seed, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, scale=scale)
 
 # %% ../nbs/03_shell.ipynb #sh021
 def strange_words(
@@ -121,7 +122,7 @@ def strange_words(
     prompt:str,     # what the picture shows
 )->list[str]:
     "Words that the model was not trained with: each word that it knows is one token, and some nouns are held out."
-    unseen = {s.noun for s in sprites() if s.split == "noun"}
+    unseen = {s.noun for s in all_sprites() if s.split == "noun"}
     words = dict.fromkeys(re.findall(r"\w+", prompt.lower()))
     return [word for word in words if word in unseen or len(tokenizer(word, add_special_tokens=False).input_ids) > 1]
 
@@ -138,7 +139,7 @@ def remarks(
     if not prompt.strip(): return ["the prompt is empty, so only the references say what to draw."]
     tokenizer: Any = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
     strange = strange_words(tokenizer, prompt) if model == "stickers" else []
-    found = find_words(tokenizer, prompt, names)
+    found = find_token_positions(tokenizer, prompt, names)
     lost = [name for name in names if name not in found]
     says = []
     if strange: says.append(f"the embedded model never met {_quoted(strange)}; anyms stickers lists the nouns that it knows.")

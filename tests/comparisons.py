@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 
 from anyms.maps import AttentionMaps
-from anyms.layout import Layout, Subject
-from anyms.pipeline import Result, Comparison
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.pipeline.result import Result
+from anyms.pipeline import Comparison
 from conftest import picture
 
 LAYERS = {"down_blocks.0.attentions.0.transformer_blocks.0.attn2": (8, 8), "mid_block.attentions.0.transformer_blocks.0.attn2": (4, 4),

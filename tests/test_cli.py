@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 import anyms
 from anyms import cli, demo
-from anyms.pipeline import Result, Runs
+from anyms.pipeline.result import Result
+from anyms.pipeline.comparison import Comparison
 
 COMMANDS = ["demo", "generate", "compare", "stickers", "train", "explore", "docs", "bench", "doctor"]
 FOX, CROWN = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "crown@.25,0,.75,.6"]
@@ -21,7 +22,7 @@ def run(*words): return CliRunner().invoke(cli.app, [str(w) for w in words])
 def tiny(pipes, monkeypatch):
     "Whatever model is asked for, the tiny one comes; what was asked is kept."
     asked, pipe = [], pipes("sdxl-plus")
-    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: asked.append(a) or pipe)
+    monkeypatch.setattr("anyms.pipeline.loading.load", lambda *a, **k: asked.append(a) or pipe)
     return asked
 
 
@@ -61,13 +62,13 @@ def test_demo(tiny, tmp_path):
     assert {"norm_in_box", "mass_in_box", "seconds"} <= set(table)
     assert [row["variant"] for row in json.loads((tmp_path/"d"/"table.json").read_text())] == list(table.variant)
     assert min(Image.open(tmp_path/"d"/"sheet.png").size) > 400
-    assert Runs.load(tmp_path/"d"/"runs")["full", 3].settings["steps"] == 8
+    assert Comparison.load(tmp_path/"d"/"runs")["full", 3].settings["num_inference_steps"] == 8
     assert "crop_merge" in done.stdout and "sheet.png" in done.stdout
 
 
 def test_demo_again_replaces_its_own_files(tiny, tmp_path):
     for seed in (0, 1): assert run("demo", "--quick", "--seed", seed, "--out", tmp_path).exit_code == 0
-    assert Runs.load(tmp_path/"runs").seeds == [1]
+    assert Comparison.load(tmp_path/"runs").seeds == [1]
 
 
 # docs, bench
@@ -94,7 +95,7 @@ def test_bench_refuses(words, said, tmp_path):
 
 def test_bench_passes_on(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("anyms.bench.speed.bench", lambda *a, **k: asked.append((a, k)) or a[0])
+    monkeypatch.setattr("anyms.bench.report.run_benchmarks", lambda *a, **k: asked.append((a, k)) or a[0])
     assert run("bench", "speed", "--quick", "--out", tmp_path).exit_code == 0
     assert asked[0][0] == (tmp_path, True, "sdxl", "plain", None) and asked[0][1]["rounds"] == 3
 
@@ -113,7 +114,7 @@ def test_generate(tiny, tmp_path):
     assert done.exit_code == 0, done.output
     result = Result.load(tmp_path/"g")
     s = result.settings
-    assert (s["variant"], s["seed"], s["steps"], s["guidance"], s["scale"], s["negative_prompt"]) == ("masked", 5, 2, 2, .8, "a hat")
+    assert (s["variant"], s["seed"], s["num_inference_steps"], s["guidance_scale"], s["scale"], s["negative_prompt"]) == ("masked", 5, 2, 2, .8, "a hat")
     assert result.image.size == (32, 16) and result.layout.names == ["fox", "crown"] and list(result.maps.stats) == ["mass", "norm"]
 
 
@@ -134,7 +135,7 @@ def test_compare(tiny, tmp_path):
     done = run("compare", "a fox", *FOX, *CROWN, "--variants", "full,crop_merge", "--seeds", "0-1", "--num-inference-steps", 1,
                "--stats", "mass", "--out", tmp_path/"c")
     assert done.exit_code == 0, done.output
-    runs = Runs.load(tmp_path/"c"/"runs")
+    runs = Comparison.load(tmp_path/"c"/"runs")
     assert runs.variants == ["full", "crop_merge"] and runs.seeds == [0, 1]
     assert len(pd.read_csv(tmp_path/"c"/"table.csv")) == 4 and (tmp_path/"c"/"sheet.png").exists()
 
@@ -143,7 +144,7 @@ def test_compare(tiny, tmp_path):
 
 def test_an_interruption_says_so(monkeypatch):
     def stop(*a, **k): raise KeyboardInterrupt
-    monkeypatch.setattr("anyms.pipeline.load", stop)
+    monkeypatch.setattr("anyms.pipeline.loading.load", stop)
     done = run("generate", "a fox", *FOX)
     assert done.exit_code == 130 and done.stderr.startswith("anyms: interrupted")
 
@@ -168,7 +169,7 @@ def test_generate_never_overwrites_something_else(tiny, tmp_path):
 # train
 
 def test_train_is_a_thin_wrapper(monkeypatch):
-    train = pytest.importorskip("anyms.stickers.train")
+    train = pytest.importorskip("anyms.stickers.training")
     calls = []
     monkeypatch.setattr(train, "train", lambda *a, **k: calls.append(a))
     assert run("train", "joint", "--minutes", 2.5, "--out", "x", "--device", "cpu", "--no-resume").exit_code == 0

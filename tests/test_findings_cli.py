@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from anyms import cli
-from anyms.pipeline import Result, Runs, _check_network, _quiet
-from anyms.stickers.world import DRAWINGS, nouns
+from anyms.pipeline.result import Result
+from anyms.pipeline.comparison import Comparison
+from anyms.pipeline.loading import check_network, errors_only
+from anyms.stickers.world.sprites import DRAWINGS, nouns
 from test_cli import run, tiny  # noqa: F401 (tiny is a fixture)
 
 FOX, HAT = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "hat@.5,0,1,.6"]
@@ -83,7 +85,7 @@ def test_remarks(tiny, tmp_path, prompt, said):
 def test_blanks_between_names(tiny, tmp_path):
     done = run("compare", "a fox", *FOX, "--variants", "full, masked", "--stats", " mass , norm", "--seeds", "0-1",
                "--num-inference-steps", 1, "--out", tmp_path)
-    assert done.exit_code == 0 and Runs.load(tmp_path/"runs").variants == ["full", "masked"] and len(pd.read_csv(tmp_path/"table.csv")) == 4
+    assert done.exit_code == 0 and Comparison.load(tmp_path/"runs").variants == ["full", "masked"] and len(pd.read_csv(tmp_path/"table.csv")) == 4
 
 
 def test_a_row_per_seed_on_the_sheet(tiny, tmp_path):
@@ -119,7 +121,7 @@ def test_sentences_in_the_words_of_a_shell(python, shell): assert cli.in_shell(p
 
 def test_a_full_memory_is_a_sentence(monkeypatch):
     def full(*a, **k): raise MemoryError("load('sdxl') needs about 17 GiB on cpu; dtype='bfloat16' halves that.")
-    monkeypatch.setattr("anyms.pipeline.load", full)
+    monkeypatch.setattr("anyms.pipeline.loading.load", full)
     done = run("generate", "a fox", *FOX, "--model", "sdxl")
     assert done.exit_code == 2 and "--dtype 'bfloat16'" in done.stderr
 
@@ -131,8 +133,8 @@ def test_without_a_network_nobody_waits(monkeypatch):
     monkeypatch.setattr("socket.getaddrinfo", nowhere)
     for name in ("HF_HUB_OFFLINE", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(OSError, match="no way to huggingface.co"): _check_network()
+    with pytest.raises(OSError, match="no way to huggingface.co"): check_network()
     log = logging.getLogger("huggingface_hub")
     before = log.level
-    with _quiet("huggingface_hub"): assert log.level == logging.ERROR
+    with errors_only("huggingface_hub"): assert log.level == logging.ERROR
     assert log.level == before

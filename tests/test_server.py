@@ -31,7 +31,7 @@ def test_explore_writes_a_notebook_and_opens_it(opened, tmp_path):
     notebook = nbformat.read(tmp_path/"new"/"anyms-explorer.ipynb", 4)
     nbformat.validate(notebook)
     sources = [c.source for c in notebook.cells]
-    assert done.exit_code == 0 and any("runs.explore()" in s for s in sources) and any("play(" in s for s in sources)
+    assert done.exit_code == 0 and any("explore(runs)" in s for s in sources) and any("play(" in s for s in sources)
     (command, policy), = opened
     assert command[1:3] == ["-m", "voila"] and "--port=9999" in command and "--no-browser" in command and "https:" not in policy
 
@@ -81,7 +81,7 @@ def test_kernels_of_closed_pages_end(opened, tmp_path):
 
 def test_explorer_cells_run(pipes, monkeypatch):
     "The notebook's code, on the tiny pipeline."
-    monkeypatch.setattr("anyms.pipeline.load", lambda *a, **k: pipes("sdxl-plus"))
+    monkeypatch.setattr("anyms.pipeline.loading.load", lambda *a, **k: pipes("sdxl-plus"))
     code = "\n".join(c["source"] for c in server.explorer()["cells"] if c["cell_type"] == "code")
     space = {}
     code = code.replace("seeds=[0]", "seeds=[0], steps=2")

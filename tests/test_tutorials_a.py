@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import embedded_weights
-from test_tutorials_b import at, body, cells, code, exercises, flag, folded, objects, predictions, run, shows
+from test_tutorials_b import at, body, cells, code, exercises, folded, objects, predictions, run, shows
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = [ROOT/"nbs"/"tutorials"/f"{name}.ipynb" for name in ("1_first_layout", "2_why_subjects_blend", "3_crop_or_mask")]
@@ -64,7 +64,7 @@ def test_runs_with_all_exercises_solved(path):
             run(solution, space)
             assert "Right." in run(nb[check].source, space), f"the check refuses its own solution: {solution}"
     assert VARIANTS == registry, "the registry of variants is left as it was found"
-    assert not hasattr(space["pipe"].unet, "anyms_tap"), "nobody is left watching"
+    assert not hasattr(space["pipe"].unet, "attn_recorder"), "nobody is left watching"
 
 @tutorial
 def test_cells_are_short(path):

@@ -103,16 +103,16 @@ def test_runs_with_all_exercises_solved(path):
             run(solution, space)
             assert "Right." in run(nb[check].source, space), f"the check refuses its own solution: {solution}"
     assert VARIANTS == registry, "the registry of variants is left as it was found"
-    assert not hasattr(space["pipe"].unet, "anyms_tap"), "nobody is left watching"
+    assert not hasattr(space["pipe"].unet, "attn_recorder"), "nobody is left watching"
 
 @trained
 def test_lesson_plan_runs(tmp_path):
     "The teacher's evening; and the pictures from home open in class, in another process, from the folder that the plan names."
-    from anyms import Runs
+    from anyms import Comparison
     space = {"__name__": "__main__"}
     with at(tmp_path):
         for c in code(LESSON): run(c.source, space)
-    assert Runs.load(tmp_path/"lesson").variants == ["text_only", "full", "crop_merge"]
+    assert Comparison.load(tmp_path/"lesson").variants == ["text_only", "full", "crop_merge"]
     assert space["plan"].minutes.sum() == 60
 
 def test_gpu_cells_are_sound(tmp_path, monkeypatch):
@@ -126,8 +126,8 @@ def test_gpu_cells_are_sound(tmp_path, monkeypatch):
         assert name == "sdxl" and device in ("cuda", "cpu")
         loaded.append(tiny("sdxl"))
         return loaded[-1]
-    def generate(*args, **kw): return anyms.generate(*args, progress=False, **{**kw, "steps": 2})
-    def compare(*args, **kw): return anyms.compare(*args, progress=False, **{**kw, "steps": 2})
+    def generate(*args, **kw): return anyms.generate(*args, progress=False, **{**kw, "num_inference_steps": 2})
+    def compare(*args, **kw): return anyms.compare(*args, progress=False, **{**kw, "num_inference_steps": 2})
     space = dict(load=load, generate=generate, compare=compare, Layout=anyms.Layout, Subject=anyms.Subject)
     with at(tmp_path):
         for c in cell:
@@ -211,7 +211,7 @@ def test_the_hour_is_an_hour():
     spans = [(int(a), int(b)) for a, b in re.findall(r"^### (\d+) to (\d+):", text, re.M)]
     assert spans[0][0] == 0 and spans[-1][1] == 60 and all(b == c for (_, b), (c, _) in zip(spans, spans[1:]))
     assert len(re.findall(r"^<summary>\"", text, re.M)) >= 8, "questions that students ask, with answers"
-    assert "anyms check" in text
+    assert "anyms doctor" in text
 
 def test_the_plan_names_what_its_pages_have():
     "Subjects, sections and exhibits that the plan sends the class to exist there; the explorer has its minute; no formula before minute 35."
@@ -249,7 +249,7 @@ def test_code_fits_beside_the_picture(path):
 @page
 def test_the_cast_plays(path):
     "Every sticker that a page names is of the cast, under its own noun: never a drawing held out of training without saying so."
-    from anyms.stickers.world import CAST
+    from anyms.stickers.world.colors import CAST
     text = "\n".join(c.source for c in cells(path))
     for name, trio, member in re.findall(r'Subject\("(\w+)",\s*image=sprite\(\*CAST\[(\d)\]\[(\d)\]\)', text): assert CAST[int(trio)][int(member)][0] == name
     assert not re.findall(r'Subject\([^()]*sprite\("', text), "a subject's picture comes from CAST"

@@ -23,7 +23,7 @@ from .adapter import (
 from .processors import SubjectAttnProcessor
 from .selection import Steps, get_variant, select_layers, select_steps
 from .state import AttentionState, CachedProjection
-from ..layout import Layout
+from ..layout.layout import Layout
 from ..validate import is_number
 
 if TYPE_CHECKING:

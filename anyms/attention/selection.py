@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from torch import Tensor
 
 from .variants import KV, VARIANTS
-from ..layout import levels
+from ..layout.grids import levels
 from ..validate import is_whole
 
 if TYPE_CHECKING:

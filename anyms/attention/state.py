@@ -24,7 +24,8 @@ from .clock import StepClock
 from .inputs import first_of, reference_embeds, unconditional_rows
 from .selection import ALL_STEPS, BoundVariant
 from .variants import KV, fused, fused_bias, fused_keys
-from ..layout import Layout, grid_for, levels
+from ..layout.layout import Layout
+from ..layout.grids import grid_for, levels
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention

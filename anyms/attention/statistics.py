@@ -14,7 +14,7 @@ from einops import einsum
 from torch import Tensor
 
 from .variants import KV
-from ..layout import Layout
+from ..layout.layout import Layout
 
 # %% ../../nbs/attention/01_statistics.ipynb #s011
 def energy(

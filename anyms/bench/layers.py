@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .nets import OURS, WAYS, Stage, way
 from .steps import make_ready, measure
-from ..capture import capture, layer_grids
+from ..maps.record import capture
+from ..attention.selection import layer_grids
 
 # %% ../../nbs/bench/02_layers.ipynb #b041
 FREE = {  # operations that only look at memory in another way

@@ -11,8 +11,9 @@ from diffusers import UNet2DConditionModel
 
 from .nets import Stage
 from .steps import make_ready
-from ..layout import levels
-from ..processors import find_processors, installed
+from ..layout.grids import levels
+from ..attention.adapter import find_processors
+from ..attention.install import installed
 
 # %% ../../nbs/bench/03_memory.ipynb #b060
 def predict_bytes(

@@ -16,8 +16,10 @@ from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttn
 from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProjection, MultiIPAdapterImageProjection
 from PIL import Image
 
-from ..layout import Layout, Subject
-from ..processors import find_processors, installed
+from ..layout.layout import Layout
+from ..layout.subject import Subject
+from ..attention.adapter import find_processors
+from ..attention.install import installed
 
 # %% ../../nbs/bench/00_nets.ipynb #c006
 _SD = dict[str, Any](in_channels=4, out_channels=4, layers_per_block=2)

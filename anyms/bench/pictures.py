@@ -22,9 +22,11 @@ from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from .. import SPINS
 from .nets import Stage, fill_random, way
 from .steps import measure
-from ..layout import Layout, Subject
-from ..pipeline import generate, load
-from ..stickers.world import sprite
+from ..layout.layout import Layout
+from ..layout.subject import Subject
+from ..pipeline.generation import generate
+from ..pipeline.loading import load
+from ..stickers.world.sprites import sprite
 
 # %% ../../nbs/bench/04_pictures.ipynb #b072
 PROMPT = "a fox, a crown and a balloon on the beach"
@@ -47,7 +49,7 @@ def time_picture(
     for i, net, variant in product(range(-1, rounds), nets, ("text_only", "fused")):
         pipe.unet, count = nets[net], steps if i >= 0 else 2  # the first round warms up and compiles
         made = []
-        clock = measure(lambda: made.append(generate(pipe, PROMPT, layout, variant, steps=count, progress=False)), pipe.device)  # noqa: B023
+        clock = measure(lambda: made.append(generate(pipe, PROMPT, layout, variant, num_inference_steps=count, progress=False)), pipe.device)  # noqa: B023
         if i >= 0: rows.append(dict(round=i, net=net, way=variant, **clock, pipeline=made[0].seconds))
     return pd.DataFrame(rows)
 

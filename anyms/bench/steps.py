@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from diffusers import UNet2DConditionModel
 
+from ..attention.install import installed_state
 from .nets import OURS, Stage, way
 
 # %% ../../nbs/bench/01_steps.ipynb #b022
@@ -32,8 +33,8 @@ def make_ready(
     stage:Stage,  # with a layout installed
 )->None:
     "What the first step of a run does once: tokens, keys and values, masks."
-    hook = next(reversed(stage.unet._forward_pre_hooks.values()))
-    hook(stage.unet, (stage.x, stage.t, stage.text), dict(added_cond_kwargs=stage.conditions))
+    state = installed_state(stage.unet)
+    if state: state.prepare(stage.x, stage.t, stage.text, added_cond_kwargs=stage.conditions)
 
 def _jobs(ways, subjects):
     "(way, subjects) of one round; text has no subjects and is done once."

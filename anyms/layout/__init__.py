@@ -5,7 +5,6 @@
 `files` subjects as JSON, `layout` all subjects of one picture.
 """
 from anyms import lazy_names
-from anyms.images import PALETTE, beside, color as colour, read_image, square  # SHIM  # noqa: F401
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     Grid="grids", levels="grids", grid_for="grids", token_span="grids",

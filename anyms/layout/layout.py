@@ -161,7 +161,6 @@ class Layout(Places):
         "The reference images in a row as the encoder gets them."
         return draw_references([(subject, color(i)) for i, subject in enumerate(self)], size)
 
-    sheet = draw_references  # SHIM
 
     def _repr_png_(self): return png_bytes(beside(self.draw(), self.draw_references()))
     def __repr__(self):

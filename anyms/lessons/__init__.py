@@ -16,13 +16,3 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     IDEAS="answers_practice",
     EXERCISES="checks", check="checks", feedback="checks",
 ))
-
-# SHIM: removed by the lead, with all below
-_new = __getattr__
-_OLD = {"light": "quantize", "verdict": "feedback"}
-
-
-def _light(picture, colours=128, **kw): return _new("quantize")(picture, colours, **kw)
-
-
-def __getattr__(name): return _light if name == "light" else _new(_OLD.get(name, name))

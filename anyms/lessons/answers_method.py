@@ -14,7 +14,7 @@ from ..layout.layout import Layout
 from ..layout.subject import Subject
 from .exercises import exercise, is_number, is_pair_of_numbers, is_whole_number
 from .figures import distance
-from ..pipeline import generate
+from ..pipeline.generation import generate
 
 # %% ../../nbs/lessons/03_answers_method.ipynb #c031
 @exercise("1.1", "a whole number", is_whole_number,
@@ -77,7 +77,7 @@ def _volume(answer, words, loud, calm):
           "crop_merge overwrites in the order of priority; which rule says the same?")
 def _rule(rule, pipe, prompt, held):
     def draw(variant, **options):
-        return generate(pipe, prompt, held, variant, seed=0, steps=3, progress=False, **options).image
+        return generate(pipe, prompt, held, variant, seed=0, num_inference_steps=3, progress=False, **options).image
     return distance(draw("masked", overlap=rule), draw("crop_merge")) == 0
 
 # %% ../../nbs/lessons/03_answers_method.ipynb #c045

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..images import figure_bytes, tile
 from ..layout.layout import Layout
-from ..pipeline import Result
+from ..pipeline.result import Result
 
 # %% ../../nbs/lessons/00_figures.ipynb #c007
 GAP = 12  # white pixels between pictures

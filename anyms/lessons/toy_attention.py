@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from ..attention.variants import KV, get_variant
+from ..attention.variants import KV
+from ..attention.selection import get_variant
 from ..layout.layout import Layout
 
 # %% ../../nbs/lessons/01_toy_attention.ipynb #c020

@@ -15,7 +15,7 @@ import torch
 
 from ..layout.grids import Grid
 from ..layout.layout import Layout
-from ..attention.selection import AdapterError
+from ..attention.adapter import AdapterError
 from ..validate import nearest, number, text, whole_number
 
 if TYPE_CHECKING: from diffusers.pipelines.pipeline_utils import DiffusionPipeline

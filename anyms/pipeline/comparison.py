@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from ..attention.variants import get_variant
+from ..attention.selection import get_variant
 from ..images import figure_bytes, png_bytes
 from ..layout.layout import Layout
 from .figure import comparison_figure, prompt_title

@@ -22,8 +22,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..attention.install import exclusive, installed
-from ..attention.selection import unwrap
-from ..attention.variants import VARIANTS, default_variant
+from ..attention.adapter import unwrap
+from ..attention.variants import VARIANTS
+from ..attention.selection import default_variant
 from ..maps.attention_maps import AttentionMaps
 from ..maps.record import capture
 from ..layout.layout import Layout

@@ -127,7 +127,7 @@ def repository(
     return config.defaults().get("git_url", "").strip().rstrip("/") or None
 
 def origin(
-    path:str,          # a notebook or a text, from the root: "nbs/03_layout.ipynb"
+    path:str,          # a notebook or a text, from the root: "nbs/layout/07_layout.ipynb"
     address:str|None,  # of the repository
 )->str:
     "The line under a page's title: the notebook it is, to be downloaded and run, and its place in the repository."

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from .card_text import HEAD, INTROS, LIMITS
-from .judge import LESS, blending
+from .judge.scores import LOWER_IS_BETTER
+from .judge.results import blending
 from .model.weights import WEIGHTS
 from .world.backgrounds import PLACES
 from .world.sprites import CORE, DRAWINGS, all_sprites, nouns
@@ -234,7 +235,7 @@ def _layouts(folder, name): return int(_read_table(folder, name).layouts.max())
 
 def _metrics_part(folder):
     "What the judge says, in tables."
-    less, parts = ", ".join(f"`{metric}`" for metric in LESS), []
+    less, parts = ", ".join(f"`{metric}`" for metric in LOWER_IS_BETTER), []
     layouts = dict(figures=_layouts(folder, "evaluation"), kinds=_layouts(folder, "kinds"))
     for section, table in _TABLES.items():
         parts += [INTROS[section].format(layouts=layouts.get(section), less=less), _markdown(table(folder))]

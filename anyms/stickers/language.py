@@ -13,9 +13,13 @@ import pandas as pd, torch
 from PIL import Image
 from torch import Tensor
 
-from ..layout import Box, Layout, Subject
-from ..processors import installed
-from .judge import AT_ONCE, FOUND, Detections, Judge, fit
+from ..layout.boxes import Box
+from ..layout.layout import Layout
+from ..layout.subject import Subject
+from ..attention.install import installed
+from .judge.batch import BATCH_SIZE
+from .judge.detections import DETECTION_THRESHOLD, Detections, prepare_image
+from .judge.judge import Judge
 from .world.backgrounds import PLACES
 from .world.captions import NUMBERS, Claim, article, caption, is_worn, join_words, relation, size_word
 from .world.colors import name_color
@@ -30,7 +34,7 @@ if TYPE_CHECKING: from diffusers import StableDiffusionXLPipeline
 def noun_boxes(
     found:Detections,   # what the judge's detector sees in one picture
     noun:str,           # a word of `nouns()`
-    least:float=FOUND,  # weakest score x probability that counts as seen
+    least:float=DETECTION_THRESHOLD,  # weakest score x probability that counts as seen
 )->Tensor:              # surest first [k 4]
     "Where a noun is seen."
     score = found.score*found.noun[:, nouns().index(noun)]
@@ -112,10 +116,10 @@ def texts_to_images(
     settings:dict[str, Any] = dict(
         num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, ip_adapter_image_embeds=embeds)
     images = []
-    for k in range(0, len(sentences), AT_ONCE):
-        noises = [torch.Generator().manual_seed(seed) for seed in seeds[k:k+AT_ONCE]]
+    for k in range(0, len(sentences), BATCH_SIZE):
+        noises = [torch.Generator().manual_seed(seed) for seed in seeds[k:k+BATCH_SIZE]]
         with installed(pipe.unet, silent, "text_only"):
-            drawn:Any = pipe(list(sentences[k:k+AT_ONCE]), generator=noises, **settings)
+            drawn:Any = pipe(list(sentences[k:k+BATCH_SIZE]), generator=noises, **settings)
         images += drawn.images
     return images
 
@@ -134,7 +138,7 @@ def _check_sources(pictures, claims, judge, numbers):
     "Rows of `check_claims` for several sets of pictures of the same scenes, `numbers` their places among all."
     rows = []
     for source, images in pictures.items():
-        rows.append(check_claims([fit(x) for x in images], claims, judge).assign(source=source))
+        rows.append(check_claims([prepare_image(x) for x in images], claims, judge).assign(source=source))
     rows = pd.concat(rows, ignore_index=True)
     return rows.assign(picture=[numbers[i] for i in rows.picture])
 

@@ -27,10 +27,3 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     LatestOnlyWorker="worker", Superseded="worker",
     Player="player", play="player",
 ))
-
-
-# SHIM: removed by the lead
-def stepper(runs, stats=None, subjects=None, most=8, seed=None, layer=None):
-    "The old name of `static_explorer`."
-    from anyms.widgets.page import static_explorer
-    return static_explorer(runs, stats, subjects, most, seed, layer)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..images import read_image, square
 from ..layout.subject import Subject
-from ..stickers.world import DRAWINGS, nouns, sprite, sprites
+from ..stickers.world.sprites import DRAWINGS, nouns, sprite, all_sprites
 
 # %% ../../nbs/widgets/06_library.ipynb #l007
 def word_of(
@@ -74,7 +74,7 @@ class StickerLibrary(PictureLibrary):
     )->list[str]:   # [] for a name that the world does not know
         "Names of the drawings of what is called so."
         noun = self.noun(name)
-        known = {s.drawing for s in sprites() if s.noun == noun}
+        known = {s.drawing for s in all_sprites() if s.noun == noun}
         return [drawing for drawing in DRAWINGS if drawing in known]
 
     def picture(self,
@@ -116,7 +116,7 @@ def drawing_choices(
 )->list:                     # [drawings, the same in words, the present one or '']; empty lists where there is no choice
     "A subject's drawings as the page shows them."
     drawings, noun = library.drawings(subject.name), library.noun(subject.name)
-    held_out = {s.drawing for s in sprites() if drawings and s.noun == noun and s.split != "train"}
+    held_out = {s.drawing for s in all_sprites() if drawings and s.noun == noun and s.split != "train"}
     words = [f"{drawing} (kept from training)" if drawing in held_out else drawing for drawing in drawings]
     return [drawings, words, drawing_of(library, subject)]
 

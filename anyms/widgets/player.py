@@ -23,7 +23,7 @@ from ..images import data_uri
 from ..layout.layout import Layout
 from ..pipeline.generation import generate
 from ..pipeline.result import Result
-from ..stickers.world import nouns
+from ..stickers.world.sprites import nouns
 from .board import board_page
 from .data import shrink
 from .editor import NO_PICTURE, Editor

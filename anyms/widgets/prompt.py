@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ..stickers.world import NUMBERS, article, listed, plural
+from ..stickers.world.captions import NUMBERS, article, join_words, plural
 from .library import word_of
 
 # %% ../../nbs/widgets/10_prompt.ipynb #q006
@@ -90,5 +90,5 @@ def rewrite_prompt(
 
 # %% ../../nbs/widgets/10_prompt.ipynb #q016bx
 def _joined(head, phrases, tail):
-    text = head + listed(phrases) + tail if phrases else head + tail.lstrip(" ,")
+    text = head + join_words(phrases) + tail if phrases else head + tail.lstrip(" ,")
     return re.sub(r"\s+", " ", text).strip()

@@ -8,10 +8,12 @@ from torch._dynamo.utils import counters
 
 from anyms.attention.install import installed
 from anyms.attention.adapter import AdapterError
-from anyms.bench.speed import Stage, random_unet
-from anyms.layout import Layout, Subject
-from anyms.pipeline import generate, load
-from anyms.stickers.world import sprite
+from anyms.bench import Stage, random_unet
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.pipeline.generation import generate
+from anyms.pipeline.loading import load
+from anyms.stickers.world.sprites import sprite
 
 A = Layout([Subject("fox", box=(0, .25, .75, 1)), Subject("hat", box=(.5, 0, 1, .5), priority=1)])
 B = Layout([Subject("cat", box=(0, 0, .5, .5), priority=2, scale=.3), Subject("sea", box=(.25, .25, 1, 1), scale=1.7)])
@@ -108,7 +110,7 @@ def test_watching_a_compiled_unet(unet, graphs):
 def test_a_real_compiler_draws_the_same_picture(graphs):                                        # for its resets before and after
     pipe = load("stickers", device="cpu")
     layout = Layout([Subject("fox", sprite("fox"), (.05, .4, .55, .95)), Subject("crown", sprite("crown"), (.15, .1, .45, .4), priority=1)])
-    def draw(): return np.asarray(generate(pipe, "a fox and a crown on the beach", layout, steps=4, progress=False).image, int)
+    def draw(): return np.asarray(generate(pipe, "a fox and a crown on the beach", layout, num_inference_steps=4, progress=False).image, int)
     plain = draw()
     pipe.unet = torch.compile(pipe.unet)
     assert abs(draw() - plain).max() <= 1

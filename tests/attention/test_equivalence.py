@@ -9,7 +9,9 @@ import torch
 from conftest import picture, run
 from diffusers.image_processor import IPAdapterMaskProcessor
 
-from anyms.layout import Layout, Subject, grid_for
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.layout.grids import grid_for
 from anyms.attention.install import installed
 
 SIZES = [(16, 16), (16, 32)]                     # latents; boxes in quarters fall on tokens at every level down to 4x4

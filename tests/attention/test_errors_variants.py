@@ -4,7 +4,8 @@ import re
 import pytest
 import torch
 
-from anyms.attend import KV, VARIANTS, crop_merge, full, fused, get_variant, masked, own, variant
+from anyms.attention.variants import KV, VARIANTS, crop_merge, full, fused, masked, variant
+from anyms.attention.selection import get_variant
 
 Q, K = torch.randn(1, 2, 12, 8), torch.randn(1, 3, 2, 5, 8)
 REFS, COVER = KV(K, K), torch.ones(3, 12, dtype=torch.bool)
@@ -55,7 +56,6 @@ CASES = {
                                              r"returned \[1, 2, 12, 1\] for queries \[1, 2, 12, 8\]"),
     "a variant that returns nothing": (lambda: get_variant(lambda q, refs, cover: None)(Q, REFS, COVER), ValueError,
                                        r"returned NoneType.*\[b h n d\]"),
-    "the statistic own": (lambda: own(Q, REFS), ValueError, r"exactly 1/r at every position.*'mass', 'energy' or 'norm'"),
 }
 
 

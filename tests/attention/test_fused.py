@@ -16,7 +16,8 @@ from anyms.attention.selection import default_variant, get_variant
 from anyms.attention.state import CachedProjection
 from anyms.attention.statistics import contributions
 from anyms.attention.variants import KV, VARIANTS, crop_merge, fused, fused_bias, fused_keys, fused_mask
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 SIZES = [(16, 16), (16, 24), (24, 16), (12, 20)]                     # latents; the last one's coarse levels do not halve
 

@@ -5,7 +5,8 @@ from conftest import picture
 
 from anyms.attention.adapter import AdapterError
 from anyms.attention.inputs import null_embedding, unconditional_rows
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 

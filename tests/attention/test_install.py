@@ -13,7 +13,8 @@ from anyms.attention.processors import SubjectAttnProcessor
 from anyms.attention.adapter import AdapterError, adapter_tokens, find_processors
 from anyms.attention.selection import select_layers
 from anyms.attention.variants import attention
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 LAY = Layout([Subject("fox", picture(0), (0, .25, .75, 1), priority=1), Subject("hat", picture(1), (.5, 0, 1, .5)),
               Subject("sea", picture(2), (0, .5, 1, 1), priority="background", scale=.5)])

@@ -8,7 +8,8 @@ from conftest import picture, run
 
 from anyms.attention.install import installed
 from anyms.attention.adapter import AdapterError, adapter_tokens, find_processors
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 

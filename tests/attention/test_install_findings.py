@@ -15,7 +15,8 @@ from anyms.attention.inputs import null_embedding, unconditional_rows
 from anyms.attention.install import exclusive, installed
 from anyms.attention.processors import SubjectAttnProcessor
 from anyms.attention.adapter import AdapterError, find_processors
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 OTHER = Layout([Subject("sea", picture(2), (0, 0, 1, .5)), Subject("cat", picture(3), (0, .5, 1, 1))])

@@ -7,7 +7,8 @@ from anyms.attention.adapter import adapter_tokens, find_processors
 from anyms.attention.inputs import null_embedding
 from anyms.attention.install import installed
 from anyms.attention.selection import ALL_STEPS, layer_grids, select_layers, select_steps
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 
 PAIR = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
 NAMES = ["down_blocks.1.attn2", "down_blocks.10.attn2", "up_blocks.0.attn2", "mid_block.attn2"]

@@ -12,7 +12,7 @@ from anyms.attention.statistics import AttentionRecord, contributions, energy, m
 from anyms.attention.variants import (
     KV, VARIANTS, attention, crop_merge, full, fused, fused_keys, fused_mask, initial_output, joint, masked,
     overlap_weights, owner_mask, per_subject, text_only, unfused_keys, variant)
-from anyms.layout import Subject
+from anyms.layout.subject import Subject
 
 settings.register_profile("quick", max_examples=60, deadline=None)
 settings.load_profile("quick")

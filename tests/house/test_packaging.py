@@ -143,8 +143,9 @@ def test_readme_names_what_exists():
             ".ipynb_checkpoints"} & set(p.parts): assert f"`{p.relative_to(ROOT).as_posix()}`" in README, f"README's table has no line for {p.name}"
 
 def test_readme_counts_right():
-    from anyms.stickers.world import PLACES, nouns, sprites
-    assert f"{len(sprites())} drawings of {len(nouns())} nouns" in README and f"on {len(PLACES)} kinds of background" in README
+    from anyms.stickers.world.backgrounds import PLACES
+    from anyms.stickers.world.sprites import nouns, all_sprites
+    assert f"{len(all_sprites())} drawings of {len(nouns())} nouns" in README and f"on {len(PLACES)} kinds of background" in README
 
 def test_readme_example_runs():
     "The call site in the README, as it stands there."

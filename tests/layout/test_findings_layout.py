@@ -132,7 +132,7 @@ def test_a_wide_reference_is_heard_in_a_bare_call_and_in_generate(embedded):
     wide.paste("orange", (10, 10, 90, 90))
     def draw(image, bare):
         layout = Layout([Subject("penguin", image, (.1, .1, .9, .9))])
-        if not bare: return np.asarray(generate(embedded, "a penguin", layout, steps=1, seed=1, progress=False).image)
+        if not bare: return np.asarray(generate(embedded, "a penguin", layout, num_inference_steps=1, seed=1, progress=False).image)
         with installed(embedded.unet, layout):
             return embedded("a penguin", ip_adapter_image=[layout.images], num_inference_steps=1,
                             generator=torch.Generator().manual_seed(1), output_type="np").images

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 import diffusers
 from anyms.attention.install import installed
-from anyms.attention.selection import AdapterError
+from anyms.attention.adapter import AdapterError
 from anyms.attention.variants import VARIANTS, variant
 from anyms.images import enlarge
 from anyms.layout.layout import Layout

@@ -18,7 +18,7 @@ from anyms.pipeline.generation import generate
 from anyms.pipeline.loading import HUB, load
 from anyms.attention.install import installed
 from anyms.attention.processors import SubjectAttnProcessor
-from anyms.attention.selection import AdapterError, find_processors
+from anyms.attention.adapter import AdapterError, find_processors
 
 LAY = Layout([Subject("fox", picture(0), (0, .25, .75, 1), priority=1), Subject("hat", picture(1), (.5, 0, 1, .5))])
 FAMILIES = {"sdxl": "sdxl", "sd15": "sd15"}

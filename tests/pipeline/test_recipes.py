@@ -68,7 +68,7 @@ def test_the_checkpoint_recipe_on_a_tiny_model(tmp_path):
     from anyms import Layout, Subject, generate, installed
     pipe = tiny("sdxl")
     layout = Layout([Subject("fox", picture(0), (0, 0, .5, 1)), Subject("hat", picture(1), (.5, 0, 1, 1))])
-    assert generate(pipe, "fox hat", layout, steps=1, progress=False).image.size == (32, 32)
+    assert generate(pipe, "fox hat", layout, num_inference_steps=1, progress=False).image.size == (32, 32)
     around = diffusers.StableDiffusionXLImg2ImgPipeline(**pipe.components, add_watermarker=False)
     around.set_progress_bar_config(disable=True)
     with installed(around.unet, layout):

@@ -119,7 +119,7 @@ def test_names(found):
     assert found["Box"].params == (("x0", "", "left"), ("y0", "0.0", "top")) and found["overlay"].returns == "picture [h w]"
     assert found["overlay"].params == (("image", "", "picture [h w]"), ("alpha", ".5", "strength, 0..1"))
     assert [p[0] for p in found["Box.grow"].params] == ["by", "*more", "size", "**kw"]
-    assert found["overlay"].anchor == "anyms.heatmap.overlay"
+    assert found["overlay"].anchor == "anyms.maps.heatmap.overlay"
 
 def test_reference_escapes(found):
     "What stands in a docstring is text, not markup."

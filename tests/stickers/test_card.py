@@ -6,9 +6,10 @@ import pytest
 
 from anyms.stickers.card import (MAKERS, ablation_table, artwork, core_hours, history, learning_curve, metrics_table, model_card,
                                  model_size, training_stages)
-from anyms.stickers.judge import blending
-from anyms.stickers.model import WEIGHTS
-from anyms.stickers.world import DRAWINGS, all_sprites
+from anyms.stickers.judge.results import blending
+from anyms.stickers.model.weights import WEIGHTS
+from anyms.stickers.world.sprites import DRAWINGS
+from anyms.stickers.world import all_sprites
 
 
 def test_the_card_beside_the_weights_is_up_to_date():

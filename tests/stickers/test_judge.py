@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from anyms.layout import Layout, Subject
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
 from anyms.stickers.judge.detections import Detections
 from anyms.stickers.judge.detector import Detector
 from anyms.stickers.judge.embedder import Embedder
@@ -14,7 +15,8 @@ from anyms.stickers.judge.judge import GALLERY, Judge, gallery, load_judge, miss
 from anyms.stickers.judge.limits import ceiling
 from anyms.stickers.judge.scores import bootstrap
 from anyms.stickers.judge.testset import as_layout, held_out_layouts, scenes_of
-from anyms.stickers.world import nouns, paint as render, sprites
+from anyms.stickers.world.sprites import nouns, all_sprites
+from anyms.stickers.world.rendering import render
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_gallery_holds_every_other_drawing_of_the_noun(truth):
         for j, noun in enumerate(t["nouns"]):
             pick = gallery(t, j).tolist()
             assert len(set(pick)) == GALLERY and pick[0] == t["sprites"][j]
-            assert {i for i, s in enumerate(sprites()) if s.noun == noun} <= set(pick)
+            assert {i for i, s in enumerate(all_sprites()) if s.noun == noun} <= set(pick)
             assert pick == gallery(t, j).tolist()
 
 @pytest.mark.parametrize("detections, missing, ghost", [
@@ -111,7 +113,7 @@ def test_the_same_picture_gets_the_same_rows_alone_or_in_company(judge, truth):
     assert np.allclose(of(together), of(alone), atol=1e-3)
 
 def test_hues_matter_to_identity(judge):
-    fox = torch.tensor([i for i, s in enumerate(sprites()) if s.noun == "fox"])
+    fox = torch.tensor([i for i, s in enumerate(all_sprites()) if s.noun == "fox"])
     plain, turned = judge.embed(fox), judge.embed(fox, .5)
     assert ((plain*turned).sum(1) < .9).all()
 

@@ -8,7 +8,9 @@ from PIL import Image, ImageFont
 from anyms.stickers.judge.detections import LABEL_HEIGHT, Detections, _flow, detect, detection_labels, draw_detections, prepare_image
 from anyms.stickers.judge.judge import load_judge
 from anyms.stickers.judge.testset import held_out_layouts, scenes_of
-from anyms.stickers.world import nouns, paint as render, scenes as sample_scenes
+from anyms.stickers.world.sprites import nouns
+from anyms.stickers.world.rendering import render
+from anyms.stickers.world.scenes import sample_scenes
 
 
 @pytest.fixture(scope="module")

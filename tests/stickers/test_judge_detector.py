@@ -6,7 +6,8 @@ import torch
 from anyms.stickers.judge.detector import Detector, detection_targets, detector_loss
 from anyms.stickers.judge.embedder import Embedder
 from anyms.stickers.judge.judge import Judge
-from anyms.stickers.world import paint as render, scenes as sample_scenes
+from anyms.stickers.world.rendering import render
+from anyms.stickers.world.scenes import sample_scenes
 
 
 @pytest.fixture(scope="module")

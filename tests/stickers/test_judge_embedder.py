@@ -6,7 +6,7 @@ import torch
 from anyms.stickers.judge.detector import Detector
 from anyms.stickers.judge.embedder import Embedder, crops, identity_batch
 from anyms.stickers.judge.judge import Judge
-from anyms.stickers.world import sprites
+from anyms.stickers.world.sprites import all_sprites
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def test_crops_are_square_and_centred():
 
 def test_identity_batch_holds_every_drawing_of_its_nouns():
     scenes = identity_batch(3, groups=6, stickers=1)
-    names = [sprites()[i].noun for i in scenes.sprite[:, 0].tolist()]
+    names = [all_sprites()[i].noun for i in scenes.sprite[:, 0].tolist()]
     assert len(set(names)) == 6
-    for n in set(names): assert names.count(n) == sum(s.noun == n for s in sprites())
+    for n in set(names): assert names.count(n) == sum(s.noun == n for s in all_sprites())
     assert (scenes.box >= -1e-6).all() and (scenes.box <= 1+1e-6).all()
     side = (scenes.box[..., 2:]-scenes.box[..., :2])[:, 0]
-    cell = torch.tensor([sprites()[i].cell[2:] for i in scenes.sprite[:, 0].tolist()]).float()
+    cell = torch.tensor([all_sprites()[i].cell[2:] for i in scenes.sprite[:, 0].tolist()]).float()
     assert torch.allclose(side[:, 0]/side[:, 1], cell[:, 0]/cell[:, 1], atol=1e-3)
     assert torch.equal(identity_batch(3, groups=6).sprite, identity_batch(3, groups=6).sprite)

@@ -13,7 +13,7 @@ from anyms.stickers.judge.limits import ceiling, with_lost
 from anyms.stickers.judge.questions import evaluate_kinds, evaluate_noises
 from anyms.stickers.judge.scores import paired_difference, summary
 from anyms.stickers.judge.testset import KINDS, held_out_layouts, noise_layouts, scenes_of
-from anyms.stickers.world import paint as render
+from anyms.stickers.world.rendering import render
 
 
 @pytest.fixture(scope="module")

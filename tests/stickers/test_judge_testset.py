@@ -6,7 +6,10 @@ import torch
 
 from anyms.stickers.judge.boxes import worst_overlap
 from anyms.stickers.judge.testset import as_layout, held_out_layouts, scenes_of
-from anyms.stickers.world import CORE, PLACES, SIZES, nouns, paint as render, sprites
+from anyms.stickers.world.sprites import CORE, nouns, all_sprites
+from anyms.stickers.world.backgrounds import PLACES
+from anyms.stickers.world.scenes import SIZES
+from anyms.stickers.world.rendering import render
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,8 @@ def test_layouts_overlap_as_they_say(overlapping):
     assert {len(t["nouns"]) for t in some} == {2, 3, 4}
 
 def test_layouts_of_held_out_parts_only():
-    assert all(sprites()[k].split == "noun" for t in held_out_layouts(6, words=155, splits=("noun",)) for k in t["sprites"])
-    assert all(sprites()[k].split == "drawing" for t in held_out_layouts(6, splits=("drawing",)) for k in t["sprites"])
+    assert all(all_sprites()[k].split == "noun" for t in held_out_layouts(6, words=155, splits=("noun",)) for k in t["sprites"])
+    assert all(all_sprites()[k].split == "drawing" for t in held_out_layouts(6, splits=("drawing",)) for k in t["sprites"])
 
 @pytest.mark.parametrize("kw, words", [
     (dict(overlapping="yes"), "overlapping='yes': give True, False or None"),

@@ -5,7 +5,8 @@ import torch
 from anyms.stickers.judge.judge import load_judge
 from anyms.stickers.judge.train import degrade, train_detector, train_embedder
 from anyms.stickers.judge.weights import save_judge
-from anyms.stickers.world import paint as render, scenes as sample_scenes
+from anyms.stickers.world.rendering import render
+from anyms.stickers.world.scenes import sample_scenes
 
 
 def test_degraded_pictures_stay_pictures():

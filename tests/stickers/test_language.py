@@ -4,10 +4,12 @@ import random
 import pytest
 import torch
 
-from anyms.stickers import language as L, model, train, world
-from anyms.stickers.judge import Detections, load_judge
+from anyms.stickers import language as L, model, training, world
+from anyms.stickers.judge.detections import Detections
+from anyms.stickers.judge.judge import load_judge
 from anyms.stickers.language import check_claims, claim_holds, color_inside, noun_boxes, plain_caption
-from anyms.stickers.world import RELATIONS, Claim, claim_words, color_word, describe, described_scenes, is_worn, plural, relation, size_word
+from anyms.stickers.world.captions import RELATIONS, Claim, plural, relation, size_word
+from anyms.stickers.world import claim_words, color_word, describe, described_scenes, is_worn
 
 EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/"checksums.json").exists(), reason="no embedded weights in this tree")
 SCENES, TOLD, CLAIMS = described_scenes(600, seed=11)
@@ -133,10 +135,10 @@ def test_a_pipeline_learns_words_once_and_keeps_what_it_knew(tmp_path):
     pipe, old = model.make_pipeline(), old_tokenizer()
     pipe.tokenizer, pipe.tokenizer_2 = old, old_tokenizer()
     pipe.text_encoder, pipe.text_encoder_2 = (e.eval() for e in model.make_text_encoders(len(old), old.eos_token_id))
-    with torch.no_grad(): before = train.encode_captions(pipe, ["a fox on the beach"])
+    with torch.no_grad(): before = training.encode_prompt(pipe, ["a fox on the beach"])
     model.learn_words(pipe)
     size = pipe.text_encoder.get_input_embeddings().num_embeddings
-    with torch.no_grad(): after = train.encode_captions(pipe, ["a fox on the beach"])
+    with torch.no_grad(): after = training.encode_prompt(pipe, ["a fox on the beach"])
     assert all(torch.equal(a, b) for a, b in zip(before, after))
     assert size == len(pipe.tokenizer) > len(old) and pipe.text_encoder.config.vocab_size == size
     table, number = pipe.text_encoder_2.get_input_embeddings().weight, pipe.tokenizer.get_vocab()
@@ -253,13 +255,14 @@ def test_two_processes_share_scenes_and_sentences(told):
 def test_sentences_drawn_together_are_those_drawn_alone(embedded, monkeypatch):
     import numpy as np
     from anyms import generate
-    from anyms.layout import Layout, Subject
+    from anyms.layout.layout import Layout
+    from anyms.layout.subject import Subject
     monkeypatch.setattr(L, "AT_ONCE", 2)
     sentences, seeds = ["a fox on the beach", "a car and a tree at night", "a blue frog"], [5, 5, 7]
     images = L.texts_to_images(embedded, sentences, seeds, num_inference_steps=2)
     silent = Layout([Subject("nobody", world.sprite("fox"), (0, 0, 1, 1))])
     for sentence, seed, image in zip(sentences, seeds, images):
-        alone = generate(embedded, sentence, silent, "text_only", seed=seed, steps=2, progress=False).image
+        alone = generate(embedded, sentence, silent, "text_only", seed=seed, num_inference_steps=2, progress=False).image
         assert np.abs(np.asarray(image, int)-np.asarray(alone, int)).max() <= 3
     one = L.text_to_image(embedded, sentences[2], 7, num_inference_steps=2)
     assert np.abs(np.asarray(one, int)-np.asarray(images[2], int)).max() <= 3

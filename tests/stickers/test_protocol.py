@@ -19,7 +19,7 @@ from anyms.stickers.protocol.processes import run_protocol
 from anyms.stickers.protocol.report import write_tables
 from anyms.stickers.protocol.requirements import REQUIREMENTS, requirements_table
 from anyms.stickers.protocol.sampling import evaluate_sampling
-from anyms.stickers.world import paint as render
+from anyms.stickers.world.rendering import render
 
 FEW = dict(layouts=2, kinds=2, boxes=2, noises=1, alone=2, words=2, claims=2, sheet=1)   # two: one layout for each of two processes
 

@@ -1,6 +1,9 @@
 "What training asks, by hand: regions, where to read, masks and places, cells, probes."
 import pytest, torch
-from anyms.layout import Box, Layout, Subject, levels
+from anyms.layout.boxes import Box
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.layout.grids import levels
 from anyms.stickers.model.networks import REFERENCE_SIZE
 from anyms.stickers.model.adapter import REFERENCE_TOKENS
 from anyms.stickers.world.sprites import all_sprites, sprite

@@ -1,6 +1,6 @@
 "The U-Net under training: the pipeline's own arithmetic, nothing left behind, every part can be learned."
 import pytest, torch
-from anyms.processors import find_processors
+from anyms.attention.adapter import find_processors
 from anyms.stickers.model.networks import REFERENCE_SIZE
 from anyms.stickers.model.weights import WEIGHTS, load
 from anyms.stickers.world.rendering import references

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from anyms.maps import AttentionMaps
-from anyms.layout import Layout, Subject
-from anyms.widgets import ComparisonData, explore
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.widgets import ComparisonData
+from anyms.widgets.explorer import explore
 from comparisons import a_layout, a_result, slowly, some_runs
 from conftest import picture
 

@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anyms.layout import Box, Layout, Subject
-from anyms.widgets import Editor, edit
+from anyms.layout.boxes import Box
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.widgets.editor import Editor, edit
 from anyms.widgets.history import UNDOABLE
 from comparisons import a_layout, added, renamed, same, talk
 from conftest import picture

@@ -7,7 +7,7 @@ import pytest
 import traitlets
 
 from anyms.pipeline import Comparison
-from anyms.widgets import explore
+from anyms.widgets.explorer import explore
 from comparisons import a_layout, a_result, decoded, some_runs, talk
 
 

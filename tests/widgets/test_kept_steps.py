@@ -1,8 +1,10 @@
 "The pictures of single steps that `compare` keeps for the explorer."
 import pytest
 
-from anyms.pipeline import Comparison, compare, generate
-from anyms.widgets import explore
+from anyms.pipeline import Comparison
+from anyms.pipeline.comparison import compare
+from anyms.pipeline.generation import generate
+from anyms.widgets.explorer import explore
 from comparisons import a_layout, same
 
 

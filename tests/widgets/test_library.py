@@ -2,9 +2,10 @@
 import pytest
 
 from anyms.images import read_image, square
-from anyms.layout import Layout, Subject
-from anyms.stickers.world import DRAWINGS, sprite, sprites
-from anyms.widgets import edit
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.stickers.world.sprites import DRAWINGS, sprite, all_sprites
+from anyms.widgets.editor import edit
 from anyms.widgets.editor import NO_PICTURE
 from comparisons import a_layout, added, renamed, same, talk
 from conftest import picture
@@ -39,8 +40,8 @@ def test_which_fox():
     e = edit(None)
     added(e, "fox")
     names, texts, chosen = e.drawings["9"]
-    assert set(names) == {s.drawing for s in sprites() if s.noun == "fox"} and chosen == names[0] and len(names) <= len(DRAWINGS)
-    kept = {s.drawing for s in sprites() if s.noun == "fox" and s.split != "train"}
+    assert set(names) == {s.drawing for s in all_sprites() if s.noun == "fox"} and chosen == names[0] and len(names) <= len(DRAWINGS)
+    kept = {s.drawing for s in all_sprites() if s.noun == "fox" and s.split != "train"}
     assert {n for n, t in zip(names, texts) if "kept from training" in t} == kept
     talk(e, dict(draw=9, drawing="noto"))
     assert same(e.layout["fox"].image, square(read_image(sprite("fox", "noto")))) and e.drawings["9"][2] == "noto"

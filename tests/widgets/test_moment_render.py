@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from anyms.maps import colorize
-from anyms.layout import Layout, Subject
-from anyms.widgets import ComparisonData, explore
+from anyms.layout.layout import Layout
+from anyms.layout.subject import Subject
+from anyms.widgets import ComparisonData
+from anyms.widgets.explorer import explore
 from anyms.widgets.render import token_windows
 from comparisons import LAYERS, a_layout, a_result, some_runs
 from conftest import picture

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from anyms.pipeline import generate
-from anyms.widgets import play
+from anyms.pipeline.generation import generate
+from anyms.widgets.player import play
 from anyms.widgets.player import knows_stickers
 from comparisons import Elements, NASTY, a_layout, asks_nothing_outside, same
 

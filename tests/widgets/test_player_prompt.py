@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from anyms.widgets import play
+from anyms.widgets.player import play
 from anyms.widgets.editor import NO_PICTURE
 from comparisons import a_layout, added, renamed, same
 

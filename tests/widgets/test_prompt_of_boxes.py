@@ -1,7 +1,7 @@
 "The prompt follows the boxes."
 import pytest
 
-from anyms.stickers.world import nouns
+from anyms.stickers.world.sprites import nouns
 from anyms.widgets.prompt import rewrite_prompt
 
 

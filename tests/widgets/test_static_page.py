@@ -8,7 +8,9 @@ from PIL import Image
 
 from anyms.maps import STATS
 from anyms.maps import colorize
-from anyms.widgets import ComparisonData, edit, explore, static_explorer
+from anyms.widgets import ComparisonData, static_explorer
+from anyms.widgets.editor import edit
+from anyms.widgets.explorer import explore
 from anyms.widgets.page import STAT_QUESTIONS, answer, static_source, tile_sheet
 from comparisons import Elements, NASTY, a_layout, a_result, asks_nothing_outside, image_of, slowly, some_runs
 

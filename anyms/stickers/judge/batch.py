@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 from torch import Tensor
-from ...attend import KV, attention, full, get_variant
-from ...layout import Box, Layout, Subject
-from ...processors import installed
+from ...attention.variants import KV, attention, full
+from ...attention.selection import get_variant
+from ...layout.boxes import Box
+from ...layout.layout import Layout
+from ...layout.subject import Subject
+from ...attention.install import installed
 from .testset import as_layout
 if TYPE_CHECKING: from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 

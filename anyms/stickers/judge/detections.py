@@ -17,7 +17,8 @@ from torch import Tensor
 from ...images import color, draw_box, tile
 from .boxes import pairwise_iou
 from .detector import STRIDE, Detector, boxes_from_edges, cell_centers
-from ..world import PLACES, nouns
+from ..world.backgrounds import PLACES
+from ..world.sprites import nouns
 
 # %% ../../../nbs/stickers/judge/06_detections.ipynb #jf03x1
 SHORT_SIDE = 64             # pictures are brought to it first, in pixels

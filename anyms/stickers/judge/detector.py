@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from .boxes import giou
-from ..world import PLACES, Scenes, noun_of, nouns
+from ..world.backgrounds import PLACES
+from ..world.scenes import Scenes
+from ..world.sprites import noun_of, nouns
 
 # %% ../../../nbs/stickers/judge/01_detector.ipynb #jd02x1
 STRIDE = 4   # pixels per cell of the detector's grid

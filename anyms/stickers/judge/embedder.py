@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from .detector import ResidualBlock, conv_block
-from ..world import Scenes, cell_size, noun_of, nouns, references, scenes as sample_scenes
+from ..world.scenes import Scenes, sample_scenes
+from ..world.sprites import cell_size, noun_of, nouns
+from ..world.rendering import references
 
 # %% ../../../nbs/stickers/judge/02_embedder.ipynb #je02x1
 CROP = 32   # side of the embedder's crops, in pixels
@@ -110,7 +112,7 @@ def identity_batch(
     hue = _turned_hues(pick, words, rng)
     scenes = sample_scenes(
         len(pick), seed=seed, stickers=(stickers, stickers), words=len(nouns()), splits=("train", "drawing", "noun"))
-    return Scenes(pick, _with_aspect(scenes.box, pick), hue, scenes.place, scenes.u)
+    return Scenes(pick, _with_aspect(scenes.box, pick), hue, scenes.place, scenes.style)
 
 # %% ../../../nbs/stickers/judge/02_embedder.ipynb #c025
 def _jittered(box, rng):

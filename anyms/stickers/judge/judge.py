@@ -15,14 +15,16 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor
-from ...layout import Layout
+from ...layout.layout import Layout
 from .boxes import match_boxes, pairwise_iou, share_inside
 from .detections import DETECTION_THRESHOLD, Detections, detect, prepare_image
 from .detector import Detector
 from .embedder import CROP, Embedder, crops
 from .weights import load_nets
-from ..model import WEIGHTS
-from ..world import PLACES, noun_of, nouns, references, sprites
+from ..model.weights import WEIGHTS
+from ..world.backgrounds import PLACES
+from ..world.sprites import noun_of, nouns, all_sprites
+from ..world.rendering import references
 
 # %% ../../../nbs/stickers/judge/07_judge.ipynb #jj02x1
 GALLERY = 50   # pictures among which the right one must be found
@@ -106,7 +108,7 @@ class Judge:
         "Unit vectors of reference pictures; those in their own colours are kept."
         if hue: return self._embed_references(pick, hue)
         if self._known is None:
-            everybody = torch.arange(len(sprites())).split(64)
+            everybody = torch.arange(len(all_sprites())).split(64)
             self._known = torch.cat([self._embed_references(some) for some in everybody])
         return self._known[pick]
 
@@ -193,7 +195,7 @@ def _as_rows(heads, columns):
 
 def _named(one, j):
     "Which subject a row is about."
-    sprite = sprites()[one["sprites"][j]]
+    sprite = all_sprites()[one["sprites"][j]]
     return dict(_head("subject", one), subject=j, noun=one["nouns"][j], drawing=sprite.drawing, split=sprite.split)
 
 # %% ../../../nbs/stickers/judge/07_judge.ipynb #jj14

@@ -10,14 +10,16 @@ import torch
 from .judge import Judge
 from .scores import bootstrap
 from .testset import held_out_layouts, scenes_of
-from ..model import PIXELS
-from ..world import PLACES, nouns, paint as render
+from ..model.autoencoder import IMAGE_SIZE
+from ..world.backgrounds import PLACES
+from ..world.sprites import nouns
+from ..world.rendering import render
 
 # %% ../../../nbs/stickers/judge/09_limits.ipynb #c065
 def ceiling(
     judge:Judge,                             # who looks
     truth:list[dict[str, Any]]|int,          # layouts, or how many of `held_out_layouts`
-    size:tuple[int, int]=(PIXELS, PIXELS),   # (h, w) in pixels
+    size:tuple[int, int]=(IMAGE_SIZE, IMAGE_SIZE),   # (h, w) in pixels
 )->pd.DataFrame:                             # rows, variant 'true scene'
     "The judge's rows on true scenes of the same layouts."
     if isinstance(truth, int): truth = held_out_layouts(truth)

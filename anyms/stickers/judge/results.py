@@ -7,7 +7,7 @@ __all__ = ['MIXING', 'blending']
 from collections.abc import Sequence
 from pathlib import Path
 import pandas as pd
-from ..model import WEIGHTS
+from ..model.weights import WEIGHTS
 
 # %% ../../../nbs/stickers/judge/13_results.ipynb #h8b1
 MIXING = ("full", "full / n", "joint")   # variants that let every subject speak everywhere

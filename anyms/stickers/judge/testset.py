@@ -11,9 +11,15 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from ...layout import Box, Layout, Subject
+from ...layout.boxes import Box
+from ...layout.layout import Layout
+from ...layout.subject import Subject
 from .boxes import worst_overlap
-from ..world import CORE, PLACES, Scenes, caption, nouns, references, scenes as sample_scenes
+from ..world.sprites import CORE, nouns
+from ..world.backgrounds import PLACES
+from ..world.scenes import Scenes, sample_scenes
+from ..world.captions import caption
+from ..world.rendering import references
 
 # %% ../../../nbs/stickers/judge/05_testset.ipynb #jl02x1
 SPLITS = ("train", "drawing", "noun")   # of the world; see `world.split_of`
@@ -31,7 +37,7 @@ def _truth(scenes, i, overlapping):
         nouns=scenes.nouns(i),
         place=PLACES[int(scenes.place[i])].name,
         hue=_rounded(scenes.hue[i]),
-        u=_rounded(scenes.u[i]),
+        u=_rounded(scenes.style[i]),
         overlapping=overlapping)
     return one | dict(id=f"L{zlib.crc32(json.dumps(one).encode()):08x}")
 

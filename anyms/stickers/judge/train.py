@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from .detector import Detector, detector_loss
 from .embedder import Embedder, embedder_loss, identity_batch
-from ..train import Run as TrainState, timed as fit
-from ..world import CORE, Scenes, nouns, paint as render, scenes as sample_scenes
+from ..training.loop import TrainState, fit
+from ..world.sprites import CORE, nouns
+from ..world.scenes import Scenes, sample_scenes
+from ..world.rendering import render
 
 # %% ../../../nbs/stickers/judge/03_train.ipynb #c028
 def _softened(x, scale):
@@ -62,7 +64,7 @@ def train_detector(
     minutes:float,      # time box
     batch:int=32,       # pictures in a step
     lr:float=2e-3,      # peak learning rate
-    **options:Any,      # for `fit`: every=, report=
+    **options:Any,      # for `fit`: save_every=, report=
 )->TrainState:          # finished
     "Scenes of 0 to 5 stickers, half of them degraded."
     detector = Detector().to(memory_format=torch.channels_last)   # pyright: ignore[reportCallIssue]
@@ -84,7 +86,7 @@ def train_embedder(
     minutes:float,      # time box
     groups:int=12,      # nouns in a step, every drawing of each
     lr:float=2e-3,      # peak learning rate
-    **options:Any,      # for `fit`: every=, report=
+    **options:Any,      # for `fit`: save_every=, report=
 )->TrainState:          # finished
     "Crops of scenes against reference pictures; every third batch of the core."
     embedder = Embedder().to(memory_format=torch.channels_last)   # pyright: ignore[reportCallIssue]

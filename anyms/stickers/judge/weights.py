@@ -14,8 +14,8 @@ from torch import nn
 from ...storage import atomic_file, sha256, write_json
 from .detector import Detector
 from .embedder import Embedder
-from ..model import WEIGHTS
-from ..world import nouns, sprites
+from ..model.weights import WEIGHTS
+from ..world.sprites import nouns, all_sprites
 
 # %% ../../../nbs/stickers/judge/04_weights.ipynb #jw03x1
 PARTS = ("detector", "embedder")   # the judge's nets, as their folders and their keys are called
@@ -46,7 +46,7 @@ def save_judge(
     with atomic_file(file) as draft: save_file(_averages(out), draft)
     digest = sha256(file)
     logs = {part: json.loads((Path(out)/part/"state.json").read_text()) for part in PARTS}
-    card = dict(sha256=digest, nouns=len(nouns()), sprites=len(sprites()), training=logs, **(note or {}))
+    card = dict(sha256=digest, nouns=len(nouns()), sprites=len(all_sprites()), training=logs, **(note or {}))
     write_json(file.parent/"judge.json", card)
     _note_checksum(file, digest)
 
@@ -62,9 +62,9 @@ def _check_card(file, card):
     name = f"folder={str(file.parent)!r}"
     if sha256(file) != card["sha256"]:
         raise OSError(f"{name}: judge.safetensors is damaged (its checksum differs from judge.json); reinstall anyms")
-    if (card["nouns"], card["sprites"]) != (len(nouns()), len(sprites())):
+    if (card["nouns"], card["sprites"]) != (len(nouns()), len(all_sprites())):
         raise ValueError(f"{name}: this judge knows {card['nouns']} nouns and {card['sprites']} sprites, "
-                         f"the world has {len(nouns())} and {len(sprites())}; train it again")
+                         f"the world has {len(nouns())} and {len(all_sprites())}; train it again")
 
 # %% ../../../nbs/stickers/judge/04_weights.ipynb #jw08
 def load_nets(

@@ -17,13 +17,4 @@ _ROOMS = dict(
     weights="WEIGHTS ADAPTER_FILE ORIGIN_KEYS quiet save_weights check_weights load",
     decoder="picture_psnr held_out_scenes grow_decoder")
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
-
-# SHIM: removed by the lead. Old names of the module `anyms.stickers.model`.
-_OLD = dict(TOKENS="REFERENCE_TOKENS", WIDTH="UNET_WIDTHS", TEXT="TEXT_WIDTHS", REFERENCE="REFERENCE_SIZE", LATENT="LATENT_CHANNELS",
-            PIXELS="IMAGE_SIZE", ADAPTER="ADAPTER_FILE", WHERE_FROM="ORIGIN_KEYS", save="save_weights", adapter_parts="adapter_modules",
-            _merges="learn_merges")
-_load, __dir__, __all__ = lazy_names(__name__, _HOMES)
-def __getattr__(name): return _load(_OLD.get(name, name))
-def _made(path):
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+__getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

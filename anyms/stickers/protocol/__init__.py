@@ -17,14 +17,3 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     SAMPLING_GRID="sampling", measure_setting="sampling", evaluate_sampling="sampling",
     CAST_BOXES="cast", trio_truth="cast", evaluate_trios="cast", choose_cast="cast",
 ))
-
-# SHIM: removed by the lead
-from anyms.stickers.judge import _STEPS, _shim  # noqa: E402
-
-_OLD = dict(
-    pictures="jobs:picture_counts", measure="jobs:run_jobs", tables="report:write_tables", protocol="processes:run_protocol",
-    ASKED="requirements:REQUIREMENTS", reached="requirements:requirements_table", GRID="sampling:SAMPLING_GRID",
-    sampling_grid="sampling:evaluate_sampling", STAGE="cast:CAST_BOXES", judge_trios="cast:evaluate_trios",
-)
-_KEYWORDS = dict(measure=_STEPS, protocol=_STEPS, sampling_grid=dict(figures="metrics"))
-__getattr__ = _shim(__getattr__, _OLD, _KEYWORDS, __name__)

@@ -13,7 +13,9 @@ from torch import Tensor
 from ..judge.batch import generate_batch
 from ..judge.judge import Judge, load_judge
 from ..judge.testset import as_layout
-from ..world import CAST, article, cell_size, find, listed as join_words, random_trios, sprites
+from ..world.colors import CAST, random_trios
+from ..world.captions import article, join_words
+from ..world.sprites import cell_size, find_sprite, all_sprites
 if TYPE_CHECKING: from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 # %% ../../../nbs/stickers/protocol/05_cast.ipynb #pk03x1
@@ -36,7 +38,7 @@ def trio_truth(
     "Three stickers on the beach, each as large as its aspect allows in a box of `CAST_BOXES`."
     pick = trio.tolist()
     aspects = cell_size("cpu")[trio].tolist()
-    names = [sprites()[i].noun for i in pick]
+    names = [all_sprites()[i].noun for i in pick]
     prompt = f"{join_words([article(name) for name in names])} on the beach"
     boxes = [_largest_inside(box, aspect) for box, aspect in zip(CAST_BOXES, aspects)]
     return dict(id=f"T{'-'.join(map(str, pick))}", prompt=prompt, boxes=boxes, sprites=pick, nouns=names,
@@ -49,7 +51,7 @@ def _trio_row(pipe, judge, trio, noises):
     images = generate_batch(pipe, truth["prompt"], as_layout(truth), [("crop_merge", seed) for seed in noises])
     rows = judge(images, [truth]*len(images)).query("kind == 'subject'")
     means = rows[["identity", "iou", "text"]].mean()
-    members = [sprites()[i] for i in truth["sprites"]]
+    members = [all_sprites()[i] for i in truth["sprites"]]
     names = ", ".join(f"{sprite.noun} ({sprite.drawing})" for sprite in members)
     return dict(trio=names, sprites=truth["sprites"], **means, noises=len(images))
 
@@ -77,7 +79,7 @@ def choose_cast(
     "The rule of the cast: every candidate from a few noises, the best from many."
     first = evaluate_trios(pipe, random_trios(candidates), few)
     chosen = torch.tensor(first.sprites[:best].tolist())
-    story = torch.tensor([[find(*member) for member in CAST[0]]])
+    story = torch.tensor([[find_sprite(*member) for member in CAST[0]]])
     tables = [evaluate_trios(pipe, trios, many) for trios in (chosen, story)]
     table = pd.concat(tables, ignore_index=True).drop(columns="sprites")
     if file: table.to_csv(file, index=False, float_format="%.4f")

@@ -18,8 +18,8 @@ from ..judge.evaluation import evaluate, run_name
 from ..judge.judge import load_judge
 from ..judge.questions import evaluate_alone, evaluate_kinds, evaluate_noises
 from ..judge.testset import KINDS, as_layout, held_out_layouts
-from ..language import listen as evaluate_captions, roll_call as noun_recall
-from ..model import WEIGHTS, load
+from ..language import evaluate_captions, noun_recall
+from ..model.weights import WEIGHTS, load
 
 # %% ../../../nbs/stickers/protocol/00_jobs.ipynb #p005
 @dataclass(frozen=True)

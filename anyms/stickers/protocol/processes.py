@@ -8,7 +8,7 @@ import json, os, subprocess, sys
 from pathlib import Path
 from typing import Any
 import pandas as pd
-from ..model import WEIGHTS
+from ..model.weights import WEIGHTS
 from .report import write_tables
 
 # %% ../../../nbs/stickers/protocol/02_processes.ipynb #p023

@@ -14,7 +14,7 @@ from ..judge.questions import steadiness
 from ..judge.scores import summary
 from ..judge.testset import KINDS, held_out_layouts, noise_layouts
 from ..language import claims_kept, nouns_seen
-from ..model import WEIGHTS
+from ..model.weights import WEIGHTS
 
 # %% ../../../nbs/stickers/protocol/01_report.ipynb #p018
 def _rows(out, job, kind=""):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 import pandas as pd
 from ..judge.testset import KINDS
-from ..model import WEIGHTS
+from ..model.weights import WEIGHTS
 
 # %% ../../../nbs/stickers/protocol/03_requirements.ipynb #pq07
 @dataclass(frozen=True)

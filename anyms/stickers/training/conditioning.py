@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...processors import adapter_tokens
+from ...attention.adapter import adapter_tokens
 from ..model.autoencoder import IMAGE_SIZE, principal_encoder
 from ..model.networks import make_image_encoder, make_pipeline
 from ..model.tokenizer import learn_words

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..model.autoencoder import IMAGE_SIZE
 from ..model.weights import WEIGHTS
-from ..train import Run, begin, encode_references, predict, timed
+from .loop import TrainState, fit
+from .conditioning import load_or_init, encode_image, predict_velocity
 from ..world.captions import caption
 from ..world.rendering import references, render, sticker_alpha
 from ..world.scenes import Scenes, sample_scenes
@@ -71,7 +72,7 @@ def denoised_latents(
     noisy = pipe.scheduler.add_noise(z*factor, noise, t)
     pixels = references(scenes.sprite[:, 0].clamp(min=0), scenes.hue[:, 0], pipe.image_encoder.config.image_size)
     captions = [caption(scenes, i) for i in range(n)]
-    v = predict(pipe, noisy, t, captions, encode_references(pipe, pixels*2 - 1))
+    v = predict_velocity(pipe, noisy, t, captions, encode_image(pipe, pixels*2 - 1))
     alpha = pipe.scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
     return (alpha.sqrt()*noisy - (1 - alpha).sqrt()*v)/factor
 
@@ -116,18 +117,18 @@ def train_decoder(
     lr:float=1e-3,        # of all weights
     start:Path=WEIGHTS,   # see `begin`
     **kw:Any,             # for `timed`: every=, report=
-)->Run:
+)->TrainState:
     "Pictures from latents; the encoder and the U-Net stay as they are."
-    pipe, before = begin(start)
+    pipe, before = load_or_init(start)
     pipe.unet.requires_grad_(False)
     decoder = pipe.vae.decoder.to(memory_format=torch.channels_last)
-    run = Run(Path(out)/"decoder", {"decoder": decoder}, lr, muon=lr, before=before.get("decoder"))
+    run = TrainState(Path(out)/"decoder", {"decoder": decoder}, lr, muon_lr=lr, history=before.get("decoder"))
 
     def training_step(step):
         loss = decoder_loss(pipe.vae, *decoder_batch(pipe, step, batch))
         loss.backward()
         return loss.item(), batch
 
-    return timed(run, minutes, training_step, **kw)
+    return fit(run, minutes, training_step, **kw)
 
 STAGES = {"decoder": train_decoder}   # what `anyms train decoder` calls

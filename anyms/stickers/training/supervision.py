@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from ...processors import find_processors
+from ...attention.adapter import find_processors
 from ..world.sprites import cell_size
 from ..world.scenes import Scenes
 from .cells import CELLS

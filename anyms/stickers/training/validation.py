@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...layout import levels
+from ...layout.grids import levels
 from ..model.autoencoder import IMAGE_SIZE
 from ..model.networks import REFERENCE_SIZE
 from ..world.sprites import CORE, nouns

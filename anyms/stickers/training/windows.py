@@ -11,7 +11,7 @@ import random
 import torch
 from torch import Tensor
 
-from ...layout import levels
+from ...layout.grids import levels
 from ..world.sprites import CORE, nouns
 from ..world.backgrounds import PLACES
 from ..world.scenes import Scenes

@@ -19,16 +19,3 @@ _ROOMS = dict(
     captions="RELATIONS NUMBERS HEADWEAR HEADS Claim article join_words caption size_word relation is_worn plural claim_words describe",
     compositions="with_duplicates with_headwear described_scenes")
 __getattr__, __dir__, __all__ = lazy_names(__name__, {name: room for room, names in _ROOMS.items() for name in names.split()})
-
-# SHIM: removed by the lead. The names of the old module `anyms.stickers.world`; two of them are also names of rooms, so all are set after loading.
-from anyms.stickers.world import backgrounds as _b, captions as _ca, colors as _co, compositions as _cs, rendering as _r, scenes as _s, sprites as _sp
-
-sprites, find = _sp.all_sprites, _sp.find_sprite
-backdrop, scenes, paint = _b.render_background, _s.sample_scenes, _r.render
-listed, wears, words_said, tell, WORN = _ca.join_words, _ca.is_worn, _ca.claim_words, _ca.describe, _ca.HEADWEAR
-colour_word, name_colour = _co.color_word, _co.name_color
-copied, dressed, stories = _cs.with_duplicates, _cs.with_headwear, _cs.described_scenes
-_fit, _place, _on_grid, _layer = _s.sticker_extent, _s.place_anywhere, _s.align_boxes, _r.sticker_layer
-def _boxes(pick, count, aspect, rng, size, sides=None): return _s.arrange_boxes(pick, size, rng, sides)
-_s.Scenes.u = property(lambda self: self.style)
-_b.Place.colours = property(lambda self: self.colors)
