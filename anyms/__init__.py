@@ -26,7 +26,7 @@ _logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda r: "kept 
 
 
 def lazy_names(package, homes):
-    "`__getattr__`, `__dir__` and `__all__` of a package that hands on public names (name -> module below it) and loads none before it is asked for."
+    "`__getattr__`, `__dir__` and `__all__` of a package that hands on names (name -> module) and loads none before it is asked for."
     def load(name):
         if name not in homes: raise AttributeError(f"{package} has no public name {name!r}; it has {', '.join(sorted(homes))}.")
         return getattr(_importlib.import_module(f"{package}.{homes[name]}"), name)

@@ -20,14 +20,14 @@ from . import calm_threads
 # %% ../nbs/06_server.ipynb #c026
 EXPLORER = (
     ("markdown", "# Explorer\nMove the step slider, switch variant and statistic, and look where each subject speaks."),
-    ("code", 'from anyms import compare, load\nfrom anyms.demo import showcase\n\n'
+    ("code", 'from anyms import compare, explore, load, play\nfrom anyms.demo import showcase\n\n'
              'pipe = load("stickers")\nlayout, prompt = showcase()\n'
              'runs = compare(pipe, prompt, layout, ["full", "masked", "crop_merge"], seeds=[0], '
              'progress=False)  # more seeds: range(4)'),
     ("code", "explore(runs)"),
     ("markdown", "## Your own boxes\nDrag a box, or add one and type what it shows (fox, owl, hat ...): "
                  "the picture is drawn again. Ctrl+Z takes a change back."),
-    ("code", "from anyms.widgets import play\n\nplay(pipe, prompt, layout)"),
+    ("code", "play(pipe, prompt, layout)"),
 )
 
 # %% ../nbs/06_server.ipynb #c026x

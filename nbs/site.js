@@ -15,6 +15,11 @@
     });
   };
   all('[data-bs-toggle="collapse"]').forEach((b) => b.addEventListener("click", () => collapse(b)));
+  // A floor has a dozen rooms: the tutorials and the section of this page are open, the others wait to be opened.
+  all("#quarto-sidebar a[role=button]").slice(1).forEach((b) => {
+    const menu = document.getElementById(b.getAttribute("aria-controls"));
+    if (menu && !menu.querySelector(".active")) collapse(b);
+  });
   document.addEventListener("keydown", (e) => {
     const button = e.target.closest && e.target.closest('a[role="button"]');
     if (!button || !(e.key === " " || (e.key === "Enter" && !button.hasAttribute("href")))) return;

@@ -114,7 +114,8 @@ def test_generate(tiny, tmp_path):
     assert done.exit_code == 0, done.output
     result = Result.load(tmp_path/"g")
     s = result.settings
-    assert (s["variant"], s["seed"], s["num_inference_steps"], s["guidance_scale"], s["scale"], s["negative_prompt"]) == ("masked", 5, 2, 2, .8, "a hat")
+    assert (s["variant"], s["seed"], s["num_inference_steps"], s["guidance_scale"], s["scale"],
+        s["negative_prompt"]) == ("masked", 5, 2, 2, .8, "a hat")
     assert result.image.size == (32, 16) and result.layout.names == ["fox", "crown"] and list(result.maps.stats) == ["mass", "norm"]
 
 

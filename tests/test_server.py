@@ -84,8 +84,8 @@ def test_explorer_cells_run(pipes, monkeypatch):
     monkeypatch.setattr("anyms.pipeline.loading.load", lambda *a, **k: pipes("sdxl-plus"))
     code = "\n".join(c["source"] for c in server.explorer()["cells"] if c["cell_type"] == "code")
     space = {}
-    code = code.replace("seeds=[0]", "seeds=[0], steps=2")
-    code = code.replace("play(pipe, prompt, layout)", "player = play(pipe, prompt, layout, steps=2)")
+    code = code.replace("seeds=[0]", "seeds=[0], num_inference_steps=2")
+    code = code.replace("play(pipe, prompt, layout)", "player = play(pipe, prompt, layout, num_inference_steps=2)")
     exec(code, space)
     space["player"].wait()
     assert space["runs"].variants == ["full", "masked", "crop_merge"] and not space["player"].error

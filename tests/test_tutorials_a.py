@@ -15,26 +15,34 @@ tutorial = pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
 WRONG = {
     "1_first_layout": [
         ["answer = 20", "answer = 15", "answer = 'fourteen'"],
-        ["edge = lambda x, m: round(x*m)", "edge = lambda x, m: int(x*m)", "edge = lambda x, m: int(x*m + .999)", "edge = lambda x: x", "edge = 3"],
-        ["three = Layout([Subject(n, box=b) for n, b in dict(penguin=(0, 0, .4, 1), hat=(.3, 0, .7, 1), tree=(.7, 0, 1, 1)).items()])",      # overlap
-         "three = Layout([Subject(n, box=b) for n, b in dict(penguin=(0, 0, .3, 1), hat=(.3, 0, .6, 1), tree=(.6, 0, .9, 1)).items()])",      # a gap at the right
-         "three = Layout([Subject(n, box=b) for n, b in dict(penguin=(.6, 0, 1, 1), hat=(.3, 0, .6, 1), tree=(0, 0, .3, 1)).items()])",       # the wrong order
+        ["edge = lambda x, m: round(x*m)", "edge = lambda x, m: int(x*m)", "edge = lambda x, m: int(x*m + .999)",
+        "edge = lambda x: x", "edge = 3"],
+        # overlap
+        ["three = Layout([Subject(n, box=b) for n, b in dict(penguin=(0, 0, .4, 1), hat=(.3, 0, .7, 1), tree=(.7, 0, 1, 1)).items()])",
+         # a gap at the right
+         "three = Layout([Subject(n, box=b) for n, b in dict(penguin=(0, 0, .3, 1), hat=(.3, 0, .6, 1), tree=(.6, 0, .9, 1)).items()])",
+         # the wrong order
+         "three = Layout([Subject(n, box=b) for n, b in dict(penguin=(.6, 0, 1, 1), hat=(.3, 0, .6, 1), tree=(0, 0, .3, 1)).items()])",
          "three = layout"],
     ],
     "2_why_subjects_blend": [
-        ["answer = leak['full'].loc['penguin', 'penguin']", "answer = 1 - leak['full'].loc['penguin', 'penguin']", "answer = leak['full'].loc['tree', 'penguin']", "answer = 0",
+        ["answer = leak['full'].loc['penguin', 'penguin']", "answer = 1 - leak['full'].loc['penguin', 'penguin']",
+        "answer = leak['full'].loc['tree', 'penguin']", "answer = 0",
          "answer = leak['full']"],
         ["def quiet(q, k, v): return (q @ k.T/q.shape[-1]**.5).softmax(-1) @ v",
          "def quiet(q, k, v): return torch.zeros(len(q), v.shape[1])",
-         "def quiet(q, k, v): return (q @ torch.cat([k, k.new_zeros(1, 4)]).T/2).softmax(-1) @ torch.cat([v, v.new_ones(1, 4)])",     # a null token that speaks
+         # a null token that speaks
+         "def quiet(q, k, v): return (q @ torch.cat([k, k.new_zeros(1, 4)]).T/2).softmax(-1) @ torch.cat([v, v.new_ones(1, 4)])",
          "quiet = 0"],
         ["shares = (1/10, 1/10)", "shares = (.05, 1/10)", "shares = (1, 1)", "shares = .1"],
         ["answer = distance(low, words)/distance(loud, words)", "answer = distance(low, loud)/255", "answer = 'half'"],
     ],
     "3_crop_or_mask": [
         ["rule = 'sum'", "rule = 'mean'", "rule = 'crop'", "rule = 1"],
-        ["boxes = [(0, 0, .5, 1), (.5, 0, 1, 1)]", "boxes = [(.1, .2, .6, .8), (.5, .2, .9, .8)]", "boxes = [(.51, .2, .54, .8), (.70, .2, .72, .8)]", "boxes = [.5, .2]"],
-        ["def broken(q, k, v): return (q @ k.T/q.shape[-1]**.5).softmax(-1) @ v", "def broken(q, k, v): return torch.randn(len(q), v.shape[1])",
+        ["boxes = [(0, 0, .5, 1), (.5, 0, 1, 1)]", "boxes = [(.1, .2, .6, .8), (.5, .2, .9, .8)]",
+        "boxes = [(.51, .2, .54, .8), (.70, .2, .72, .8)]", "boxes = [.5, .2]"],
+        ["def broken(q, k, v): return (q @ k.T/q.shape[-1]**.5).softmax(-1) @ v",
+        "def broken(q, k, v): return torch.randn(len(q), v.shape[1])",
          "def broken(q, k, v): return q - q.mean(0)",      # knows its neighbours, but attends to nothing
          "broken = 'softmax(0)'"],
     ],
@@ -60,7 +68,8 @@ def test_runs_with_all_exercises_solved(path):
             assert "Your turn." in run(nb[check].source, space), "an unanswered exercise gives a hint"
             answers = next(wrong)
             for answer in answers: assert objects(answer, nb[check].source, space), f"the check takes a wrong answer: {answer}"
-            assert "You gave" in run(nb[check].source, space), f"the last wrong answer, {answers[-1]}, is of a wrong type: the check should name what it got"
+            assert "You gave" in run(nb[check].source,
+                space), f"the last wrong answer, {answers[-1]}, is of a wrong type: the check should name what it got"
             run(solution, space)
             assert "Right." in run(nb[check].source, space), f"the check refuses its own solution: {solution}"
     assert VARIANTS == registry, "the registry of variants is left as it was found"

@@ -22,7 +22,8 @@ WRONG = {
         ["claims = dict(zip('abc', ['mass', 'mass', 'text']))", "claims = dict(zip('abc', ['norm', 'energy', 'text']))", "claims = 'norm'"],
     ],
     "5_your_own_variant": [
-        ["def tame(w): return w", "def tame(w): return w / w.sum(0)", "def tame(w): return w.clamp(max=.5)", "def tame(w): return w / 2", "tame = loud"],
+        ["def tame(w): return w", "def tame(w): return w / w.sum(0)", "def tame(w): return w.clamp(max=.5)",
+        "def tame(w): return w / 2", "tame = loud"],
         ["def small_in_front(cover): return cover.float()", "def small_in_front(cover): return topmost(cover)",
          "def small_in_front(cover): return topmost(cover[cover.sum(1).argsort(descending=True)])", "small_in_front = 'brooch'"],
         ["honest = dict(later=False, confident=True, strongest=False)", "honest = dict(later=True, confident=True, strongest=True)",
@@ -40,7 +41,7 @@ SOLUTION = "<details>\n<summary>Solution</summary>\n\n"
 
 def cells(path): return nbformat.read(path, 4).cells
 def flag(cell, name): return re.search(rf"^#\|\s*{name}\b", cell.source, re.M)
-def body(cell): return [l for l in cell.source.splitlines() if l.strip() and not l.lstrip().startswith("#|")]
+def body(cell): return [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#|")]
 def shows(cell): return any(o.get("data", {}).get("image/png") for o in cell.outputs)
 def code(path, gpu=False): return [c for c in cells(path) if c.cell_type == "code" and body(c) and bool(flag(c, "gpu")) == gpu]
 
@@ -99,7 +100,8 @@ def test_runs_with_all_exercises_solved(path):
             assert "Your turn." in run(nb[check].source, space), "an unanswered exercise gives a hint"
             answers = next(wrong)
             for answer in answers: assert objects(answer, nb[check].source, space), f"the check takes a wrong answer: {answer}"
-            assert "You gave" in run(nb[check].source, space), f"the last wrong answer, {answers[-1]}, is of a wrong type: the check should name what it got"
+            assert "You gave" in run(nb[check].source,
+                space), f"the last wrong answer, {answers[-1]}, is of a wrong type: the check should name what it got"
             run(solution, space)
             assert "Right." in run(nb[check].source, space), f"the check refuses its own solution: {solution}"
     assert VARIANTS == registry, "the registry of variants is left as it was found"
@@ -131,7 +133,8 @@ def test_gpu_cells_are_sound(tmp_path, monkeypatch):
     space = dict(load=load, generate=generate, compare=compare, Layout=anyms.Layout, Subject=anyms.Subject)
     with at(tmp_path):
         for c in cell:
-            if "torch.cuda" not in c.source: run(c.source.replace("small.enable_model_cpu_offload()", "callable(small.enable_model_cpu_offload)"), space)
+            if "torch.cuda" not in c.source: run(c.source.replace("small.enable_model_cpu_offload()",
+                "callable(small.enable_model_cpu_offload)"), space)
     assert len(loaded) == 2 and space["runs"].variants == ["full", "masked", "crop_merge"] and space["shot"].maps.names == ["dog", "hat"]
 
 def test_without_a_gpu_the_first_gpu_cell_says_so_at_once():
@@ -139,7 +142,8 @@ def test_without_a_gpu_the_first_gpu_cell_says_so_at_once():
     import torch
     if torch.cuda.is_available(): pytest.skip("there is a GPU here")
     from anyms import Layout, Subject, load
-    with pytest.raises(ValueError, match="no CUDA device; use device='cpu'"): run(code(TUTORIALS[2], gpu=True)[0].source, dict(load=load, Layout=Layout, Subject=Subject))
+    with pytest.raises(ValueError, match="no CUDA device; use device='cpu'"):
+        run(code(TUTORIALS[2], gpu=True)[0].source, dict(load=load, Layout=Layout, Subject=Subject))
 
 def test_gpu_cells_come_last():
     "So that nothing a laptop can do is behind them."
@@ -222,7 +226,7 @@ def test_the_plan_names_what_its_pages_have():
     played = "\n".join(c.source for p in TUTORIALS[:1] + [LESSON] for c in cells(p))
     assert nouns and all(f'Subject("{noun}"' in played for noun in nouns), nouns
     before = hour[:hour.index("### 35 to 45")]
-    assert ".explore()" in before and "einsum" not in before and "$" not in before
+    assert "explore(" in before and "einsum" not in before and "$" not in before
     for number, section in re.findall(r"\[tutorial (\d)\]\([^)]*\)[^*]*?\*([A-Z][^*]+)\*", hour):
         page = next((ROOT/"nbs"/"tutorials").glob(f"{number}_*.ipynb"))
         assert section.strip(".").lower().replace(" ", "-") in anchors(page), f"tutorial {number} has no section {section!r}"
@@ -243,15 +247,16 @@ def test_code_fits_beside_the_picture(path):
     "At most 88 columns, so that nothing is cut on the site; one statement a line."
     found = "\n".join(re.sub(r"(?m)^#\|.*$", "", c.source) for c in cells(path) if c.cell_type == "code")
     found += "\n" + "\n".join(re.findall(r"(?s)```python\n(.*?)```", "\n".join(c.source for c in cells(path) if c.cell_type == "markdown")))
-    assert not [l for l in found.splitlines() if len(l) > 88]
-    assert not [l for l in found.splitlines() if ";" in l]
+    assert not [line for line in found.splitlines() if len(line) > 88]
+    assert not [line for line in found.splitlines() if ";" in line]
 
 @page
 def test_the_cast_plays(path):
     "Every sticker that a page names is of the cast, under its own noun: never a drawing held out of training without saying so."
     from anyms.stickers.world.colors import CAST
     text = "\n".join(c.source for c in cells(path))
-    for name, trio, member in re.findall(r'Subject\("(\w+)",\s*image=sprite\(\*CAST\[(\d)\]\[(\d)\]\)', text): assert CAST[int(trio)][int(member)][0] == name
+    for name, trio, member in re.findall(r'Subject\("(\w+)",\s*image=sprite\(\*CAST\[(\d)\]\[(\d)\]\)', text):
+        assert CAST[int(trio)][int(member)][0] == name
     assert not re.findall(r'Subject\([^()]*sprite\("', text), "a subject's picture comes from CAST"
     assert "CAST[0]" in text and "fox" not in re.sub(r"`[^`]*`", "", text).lower()
 
@@ -259,7 +264,8 @@ def test_the_cast_plays(path):
 def test_letters_can_be_read(path):
     "No letter below 9 points, no figure below 72 dots an inch."
     text = "\n".join(c.source for c in cells(path) if c.cell_type == "code")
-    assert not [n for n in re.findall(r"fontsize=(\d+)", text) if int(n) < 9] and not [n for n in re.findall(r"dpi=(\d+)", text) if int(n) < 72]
+    assert not [n for n in re.findall(r"fontsize=(\d+)", text) if int(n) < 9]
+    assert not [n for n in re.findall(r"dpi=(\d+)", text) if int(n) < 72]
 
 @page
 def test_helpers_are_imported(path):
@@ -269,7 +275,7 @@ def test_helpers_are_imported(path):
 
 def test_claims_about_pictures_are_still_there():
     "nbs/claims.md lists sentences to look at again when the weights change; each must stand on its page, or the list is stale."
-    rows = [l.strip("|").split(" | ") for l in (ROOT/"nbs"/"claims.md").read_text("utf8").splitlines() if l.startswith("| [")]
+    rows = [line.strip("|").split(" | ") for line in (ROOT/"nbs"/"claims.md").read_text("utf8").splitlines() if line.startswith("| [")]
     assert len(rows) >= 20
     for where, sentence, look in rows:
         path = ROOT/"nbs"/re.search(r"\]\(([^)#]+)", where)[1]

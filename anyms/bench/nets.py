@@ -152,7 +152,8 @@ class Stage:
         **kw,                    # more of the U-Net's arguments
     )->torch.Tensor:             # [2 4 h w]
         "One guided step."
-        return (net or self.unet)(self.x, self.t, self.text, added_cond_kwargs=self.conditions, **kw).sample
+        step:Callable = self.unet if net is None else net
+        return step(self.x, self.t, self.text, added_cond_kwargs=self.conditions, **kw).sample
 
 # %% ../../nbs/bench/00_nets.ipynb #b013
 OURS = ("fused", "crop_merge", "masked", "full")

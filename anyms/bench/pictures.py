@@ -36,6 +36,12 @@ def picture_layout()->Layout:
     "Three subjects of the embedded world, two of them overlapping."
     return Layout([Subject(name, sprite(name, "noto"), box) for name, box in BOXES.items()])
 
+def _timed_picture(pipe, layout, variant, steps):
+    "Seconds of one picture, and its result."
+    results = []
+    clock = measure(lambda: results.append(generate(pipe, PROMPT, layout, variant, num_inference_steps=steps, progress=False)), pipe.device)
+    return clock, results[0]
+
 @torch.no_grad()
 def time_picture(
     steps:int=20,              # of a picture
@@ -48,9 +54,8 @@ def time_picture(
     if compiled: nets["compiled"] = torch.compile(pipe.unet)
     for i, net, variant in product(range(-1, rounds), nets, ("text_only", "fused")):
         pipe.unet, count = nets[net], steps if i >= 0 else 2  # the first round warms up and compiles
-        made = []
-        clock = measure(lambda: made.append(generate(pipe, PROMPT, layout, variant, num_inference_steps=count, progress=False)), pipe.device)  # noqa: B023
-        if i >= 0: rows.append(dict(round=i, net=net, way=variant, **clock, pipeline=made[0].seconds))
+        clock, result = _timed_picture(pipe, layout, variant, count)
+        if i >= 0: rows.append(dict(round=i, net=net, way=variant, **clock, pipeline=result.seconds))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/bench/04_pictures.ipynb #b074
@@ -147,11 +152,11 @@ import anyms
 from anyms import generate, load
 from anyms.bench.pictures import PROMPT, picture_layout
 pipe, layout = load("stickers", device="cpu"), picture_layout()
-generate(pipe, PROMPT, layout, steps=2, progress=False)
+generate(pipe, PROMPT, layout, num_inference_steps=2, progress=False)
 print("ready", flush=True)
 for line in sys.stdin:
     start = time.perf_counter()
-    generate(pipe, PROMPT, layout, steps=int(line), progress=False)
+    generate(pipe, PROMPT, layout, num_inference_steps=int(line), progress=False)
     print(time.perf_counter() - start, flush=True)
 """
 

@@ -83,6 +83,12 @@ def _pictures(record, quick, rounds, compiled):
     record.keep("picture", time_picture(steps, rounds, compiled))
     record.keep("together", time_together(steps, rounds, (SPINS,) if quick else (LIBGOMP, SPINS)))
 
+def _embedded_model(record, quick, rounds, compiled):
+    "Whole pictures and nothing else."
+    record.note(dict(net="stickers", weights="the package's"), torch.device("cpu"))
+    _pictures(record, quick, rounds, compiled)
+    return record.out
+
 def _runs(unet, latent, compiled):
     "Whole runs on a GPU: eager, and compiled if wanted."
     nets = dict[str, Any](eager=None)
@@ -112,13 +118,11 @@ def run_benchmarks(
     "Measure steps, layers, memory, watching, whole pictures, and two processes at once, and write FILES and about.json."
     record = _Record(Path(out), echo)
     if quick: subjects, rounds = (1, 3), 1
-    if net == "stickers":
-        record.note(dict(net=net, weights="the package's"), torch.device("cpu"))
-        _pictures(record, quick, rounds, compiled)
-        return record.out
+    if net == "stickers": return _embedded_model(record, quick, rounds, compiled)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     net = "tiny" if quick else net
-    latent = _latent(64 if net == "tiny" else size or (1024 if where.type == "cuda" else 512))
+    usual = 1024 if where.type == "cuda" else 512
+    latent = _latent(64 if net == "tiny" else size or usual)
     unet = random_unet(net, adapter, where, _number_format(dtype, where, net))
     record.note(dict(net=net, adapter=adapter, **_described(unet, latent)), where)
     _random_net(record, unet, latent, tuple(subjects), rounds, quick)

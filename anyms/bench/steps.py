@@ -8,6 +8,7 @@ __all__ = ['measure', 'make_ready', 'time_steps', 'time_making', 'ratios']
 # %% ../../nbs/bench/01_steps.ipynb #b020
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 import torch
@@ -83,7 +84,8 @@ def time_making(
     for i in range(rounds):
         for n in subjects:
             stage = Stage(unet, n, latent)
-            with way(stage, "fused"): rows.append(dict(round=i, subjects=n, **measure(lambda: make_ready(stage), stage.device)))  # noqa: B023
+          
+            with way(stage, "fused"): rows.append(dict(round=i, subjects=n, **measure(partial(make_ready, stage), stage.device)))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/bench/01_steps.ipynb #c053

@@ -23,7 +23,10 @@ class Reader(HTMLParser):
         self.ids = set()
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self,
+        tag:str,                           # "a", "img", ...
+        attrs:list[tuple[str, str|None]],  # its attributes
+    )->None:
         "Note ids, links, fetched files and pictures without a text."
         a = dict(attrs)
         if a.get("id"): self.ids.add(a["id"])
@@ -33,7 +36,9 @@ class Reader(HTMLParser):
         if tag == "img" and "alt" not in a: self.silent.append((a.get("src") or "")[:40])
 
 # %% ../../nbs/site/04_audit.ipynb #s144
-def outside(link:str)->bool:
+def outside(
+    link:str,  # an address on a page
+)->bool:
     "Does an address lead to another machine?"
     return link.startswith("//") or urlsplit(link).scheme in ("http", "https")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 # %% ../../nbs/site/03_lean.ipynb #s125
 def blocks(
-    css:str,
+    css:str,  # a style sheet
 )->Iterator[tuple[str, str|None]]:
     "(what stands before the brace, what stands inside) for each block at the top of a style sheet; (text, None) for a statement."
     begin, inside, head, depth = 0, 0, "", 0

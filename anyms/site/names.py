@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Notebook', 'Cell', 'FUNCTIONS', 'REFERENCES', 'source', 'exported', 'module_of', 'notebooks', 'Name', 'names_in',
-           'catalogue', 'python_of', 'linker', 'reference_entry', 'is_upstairs', 'reference']
+           'catalogue', 'python_of', 'linker', 'reference_entry', 'stands_on', 'reference']
 
 # %% ../../nbs/site/01_names.ipynb #s019
 import ast, io, json, posixpath, re, tokenize
@@ -17,16 +17,22 @@ from .. import HOMES
 Notebook = dict[str, Any]  # a notebook as its file holds it: cells, metadata
 Cell = dict[str, Any]
 
-def source(cell:Cell)->str:
+def source(
+    cell:Cell,  # of any kind
+)->str:
     "A cell's source as one text; a notebook on disk may hold it as lines."
     return "".join(cell["source"])
 
-def exported(cell:Cell)->bool:
+def exported(
+    cell:Cell,  # of any kind
+)->bool:
     "Does the library hold this cell?"
     return cell["cell_type"] == "code" and re.search(r"(?m)^#\|\s*exports?\b", source(cell)) is not None
 
 # %% ../../nbs/site/01_names.ipynb #s024
-def module_of(nb:Notebook)->str|None:
+def module_of(
+    nb:Notebook,  # as its file holds it
+)->str|None:
     "The module that a notebook makes, or None."
     found = (re.search(r"(?m)^#\|\s*default_exp\s+(\S+)", source(c)) for c in nb["cells"] if c["cell_type"] == "code")
     return next((m[1] for m in found if m), None)
@@ -147,7 +153,9 @@ def catalogue(
         for cell in filter(exported, nb["cells"]): found += names_in(python_of(cell), module, path)
     return found
 
-def python_of(cell:Cell)->str:
+def python_of(
+    cell:Cell,  # of code
+)->str:
     "A cell's source without the lines that only a notebook understands."
     return re.sub(r"(?m)^[%!].*$", "", source(cell))
 
@@ -190,7 +198,7 @@ def _described(params):
 
 # %% ../../nbs/site/01_names.ipynb #s040
 def reference_entry(
-    n:Name,
+    n:Name,         # what is told
     page:str,       # the page it stands on, from the root
 )->list[str]:       # lines of Markdown
     "One name on the reference page."
@@ -199,16 +207,30 @@ def reference_entry(
     gives = ["", f"Gives: {_shown(n.returns)}"] if n.returns else []
     return [f"### [`{n.name}`]({there}#{n.anchor})", "", *paragraphs, *_described(n.params), *gives, ""]
 
-def is_upstairs(module:str)->bool:
-    "Does a module belong to the embedded world or the benchmark?"
-    return module.split(".")[0] in ("stickers", "bench")
-
-REFERENCES = {  # page -> (title, what it holds, is it about the upper floors?)
+REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
     "nbs/reference.md": (
-        "Reference", "Every public name of the library: what it takes, what it gives, and where it is explained", False),
+        "Reference", "Every public name of the library: what it takes, what it gives, and where it is explained",
+        ("layout", "attention", "maps", "pipeline")),
+    "nbs/reference_workshop.md": (
+        "Reference: screen and workshop", "The same for what all floors share, widgets, lessons, commands and this site",
+        ("validate", "storage", "images", "attention.toy", "attention.cache",
+         "widgets", "lessons", "shell", "demo", "doctor", "server", "site")),
     "nbs/reference_stickers.md": (
-        "Reference: stickers, bench", "The same for the embedded model, its world, its judge and the benchmark", True),
+        "Reference: stickers", "The same for the sticker world and the embedded model",
+        ("stickers.world", "stickers.model", "stickers.language", "stickers.card", "stickers.card_text")),
+    "nbs/reference_training.md": (
+        "Reference: training, judge, benchmark", "The same for what teaches, judges and times",
+        ("stickers.training", "stickers.ablation", "stickers.judge", "stickers.protocol", "bench")),
 }
+
+def stands_on(
+    module:str,  # "stickers.world.scenes"
+    page:str,    # one of REFERENCES
+)->bool:
+    "Is this the reference page of a module? The longest name decides."
+    pages = {place: p for p, (_, _, held) in REFERENCES.items() for place in held}
+    places = [place for place in pages if module == place or module.startswith(f"{place}.")]
+    return pages.get(max(places, key=len, default="")) == page
 
 # %% ../../nbs/site/01_names.ipynb #s042
 def reference(
@@ -216,11 +238,11 @@ def reference(
     page:str="nbs/reference.md",  # one of REFERENCES
 )->str:                           # Markdown
     "A reference page: its public names by module, with their parameters and a link into their notebook."
-    title, subtitle, upstairs = REFERENCES[page]
-    other, (other_title, *_) = next(item for item in REFERENCES.items() if item[0] != page)
+    title, subtitle, _ = REFERENCES[page]
+    others = [f"[{REFERENCES[p][0]}]({posixpath.basename(p)})" for p in REFERENCES if p != page]
     lines = ["---", f'title: "{title}"', f'subtitle: "{subtitle}"', "toc-depth: 2", "---", ""]
-    lines += [f"See also: [{other_title}]({posixpath.basename(other)}).", ""]
-    for module in dict.fromkeys(n.module for n in names if is_upstairs(n.module) == upstairs):
+    lines += [f"See also: {', '.join(others)}.", ""]
+    for module in dict.fromkeys(n.module for n in names if stands_on(n.module, page)):
         mine = [n for n in names if n.module == module]
         there = posixpath.relpath(mine[0].page, posixpath.dirname(page))
         lines += [f"## anyms.{module}", "", f"Made by [its notebook]({there}).", ""]

@@ -12,7 +12,8 @@ from .names import Cell, Name, Notebook, exported, linker, module_of, names_in, 
 from .text import Folds, plain, prose
 
 # %% ../../nbs/site/02_pages.ipynb #s106
-KEPT = re.compile(r"#\|\s*(fig-\w+|tbl-cap|echo|output|include|code-fold|code-summary|label|column|layout-ncol)\s*:")  # what a renderer understands
+# what a renderer understands
+KEPT = re.compile(r"#\|\s*(fig-\w+|tbl-cap|echo|output|include|code-fold|code-summary|label|column|layout-ncol)\s*:")
 VIEW = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
 
@@ -20,7 +21,7 @@ def _alt(cell, section, before):
     "The text of a cell's pictures: its own, or the section and the sentence that leads to it."
     own = re.search(r"(?m)^#\|\s*fig-alt:\s*(.+)$", source(cell))
     if own: return own[1].strip().strip("\"'")
-    code = [l.strip() for l in source(cell).splitlines() if l.strip() and l[0] != "#"]
+    code = [line.strip() for line in source(cell).splitlines() if line.strip() and line[0] != "#"]
     return f"Figure in the section '{section}'. {plain(before)} Drawn by: {code[-1][:100]}"
 
 # %% ../../nbs/site/02_pages.ipynb #s108
@@ -58,24 +59,26 @@ def _label(code, module):
 
 def _fold(code, module):
     "Options that fold an exported cell: closed if it is long, or if a reader may call nothing of it."
-    lines = [l for l in code.splitlines() if l.strip()]
+    lines = [line for line in code.splitlines() if line.strip()]
     callable_ = re.search(r"(?m)^(?:def|class) [A-Za-z]", code)
     shown = "show" if callable_ and len(lines) <= SHORT else "true"
     return [f"#| code-fold: {shown}", f"#| code-summary: {json.dumps(_label(code, module))}"]
 
 # %% ../../nbs/site/02_pages.ipynb #s112
-def markdown_cell(text:str)->Cell:
+def markdown_cell(
+    text:str,  # Markdown
+)->Cell:
     "A cell of prose."
     return dict(cell_type="markdown", metadata={}, source=text)
 
 def _is_machinery(text):
     "Has a reader nothing to see in this cell?"
     if re.search(r"(?m)^#\|\s*(default_exp|hide)\b", text): return True
-    return not any(l.strip() and not l.startswith("#|") for l in text.splitlines())
+    return not any(line.strip() and not line.startswith("#|") for line in text.splitlines())
 
 def _options(text, outputs, alt):
     "What the renderer is told about a cell."
-    options = [l for l in text.splitlines() if KEPT.match(l) and "fig-alt" not in l]
+    options = [line for line in text.splitlines() if KEPT.match(line) and "fig-alt" not in line]
     pictured = any(p in o.get("data", {}) for o in outputs for p in PICTURES)
     return options + [f"#| fig-alt: {json.dumps(alt, ensure_ascii=False)}"]*pictured
 
@@ -96,7 +99,7 @@ def _code(cell, module, path, section, before):
         code = python_of(cell)
         if not any("code-fold" in o for o in options): options += _fold(code.replace("#|", "# "), module)
         marks = [_anchors(code, module, path)]
-    lines = [l for l in text.splitlines() if not l.startswith("#|")]
+    lines = [line for line in text.splitlines() if not line.startswith("#|")]
     shown = "\n".join([*options, *lines]).strip()
     return [*marks, dict(cell_type="code", metadata={}, execution_count=None, source=shown, outputs=outputs)]
 
@@ -133,7 +136,7 @@ class _Page:
 
 # %% ../../nbs/site/02_pages.ipynb #s117
 def page(
-    nb:Notebook,
+    nb:Notebook,            # as its file holds it
     path:str,               # where it lies, from the root
     names:Sequence[Name]=(),  # the library's names
 )->Notebook:                # for the renderer

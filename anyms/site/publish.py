@@ -27,7 +27,8 @@ def find_root(
     start = Path(start).resolve()
     for p in (start, *start.parents):
         if (p/"_quarto.yml").is_file() and (p/"nbs").is_dir(): return p
-    raise ValueError(f"the site is made from a clone of the repository, and {str(start)!r} is in none; change to its folder, or name it by --root.")
+    where = f"the site is made from a clone of the repository, and {str(start)!r} is in none"
+    raise ValueError(f"{where}; change to its folder, or name it by --root.")
 
 def renderer(
     name:str="auto",  # auto, quarto or smalldocs
@@ -35,10 +36,12 @@ def renderer(
     "The program that renders: Quarto where there is one, else smalldocs."
     if name not in ("auto", "quarto", "smalldocs"): raise ValueError(f"--renderer {name!r}: choose auto, quarto or smalldocs.")
     quarto = shutil.which("quarto")
-    if name == "quarto" and not quarto: raise ValueError("--renderer quarto: there is no quarto on this machine; install it, or choose smalldocs.")
+    if name == "quarto" and not quarto:
+        raise ValueError("--renderer quarto: there is no quarto on this machine; install it, or choose smalldocs.")
     if quarto and name != "smalldocs": return [quarto, "render"]
     if not find_spec("smalldocs"):
-        raise ValueError("the site needs quarto or smalldocs, and neither is here; pip install -c constraints.txt -e '.[dev]' brings smalldocs.")
+        remedy = "pip install -c constraints.txt -e '.[dev]' brings smalldocs."
+        raise ValueError(f"the site needs quarto or smalldocs, and neither is here; {remedy}")
     return [sys.executable, "-m", "smalldocs.cli", "render"]
 
 # %% ../../nbs/site/05_publish.ipynb #s157
@@ -163,7 +166,7 @@ def finish(
     out:Path,             # folder of the rendered site
     root:Path|None=None,  # the repository it was made from
 )->None:
-    "Take out of a rendered site what it would fetch and what it does not use; give it an entrance, names, an order of search and its notebooks."
+    "Take out of a rendered site what it would fetch or does not use; give it an entrance, names, an order of search, its notebooks."
     for p in out.rglob("*.css"): p.write_text(IMPORTED.sub("", p.read_text("utf8")), "utf8")
     if root and (root/"nbs"/"site.js").exists(): shutil.copy(root/"nbs"/"site.js", out/"nbs")
     lighten(out)

@@ -149,12 +149,12 @@ def evaluate_captions(
     n:int=100,                    # scenes
     seed:int=99_000_000,          # of the scenes, far from those of training; scene i is drawn from noise i
     places:int=4,                 # the first so many places
-    turn:tuple[int, int]=(0, 1),  # (i, k): of k processes side by side this is number i and takes every k-th scene
+    shard:tuple[int, int]=(0, 1),  # (i, k): of k processes side by side this is number i and takes every k-th scene
     **settings:Any,                 # for `texts_to_images`
 )->pd.DataFrame:                  # picture, kind, word, present, holds, source ('told', 'plain' or 'true scene')
     "Draw scenes from their sentences, and ask for the claims."
     scenes, sentences, claims = described_scenes(n, seed, places=places)
-    mine = list(range(turn[0], n, turn[1]))
+    mine = list(range(shard[0], n, shard[1]))
     captions = dict(told=[sentences[i] for i in mine], plain=[plain_caption(scenes, i) for i in mine])
     drawn = {source: texts_to_images(pipe, some, mine, **settings) for source, some in captions.items()}
     pictures = {**drawn, "true scene": list(render(scenes[mine]))}
@@ -184,11 +184,11 @@ def noun_recall(
     counts:tuple[int, ...]=(1, 2, 3), # stickers of a scene
     seed:int=98_000_000,              # of the scenes; scene i is drawn from noise i
     places:int=4,                     # the first so many places
-    turn:tuple[int, int]=(0, 1),      # as for `evaluate_captions`
+    shard:tuple[int, int]=(0, 1),      # as for `evaluate_captions`
     **settings:Any,                     # for `texts_to_images`
 )->pd.DataFrame:                      # picture, word, present, holds, ..., stickers, source ('drawn' or 'true scene')
     "Draw scenes from their plain captions, and ask which nouns are seen."
-    rows, mine = [], list(range(turn[0], n, turn[1]))
+    rows, mine = [], list(range(shard[0], n, shard[1]))
     for k in counts:
         scenes = sample_scenes(n, seed + k, stickers=(k, k), places=places)
         claims = [_noun_claims(scenes, i) for i in mine]

@@ -46,7 +46,8 @@ class LayoutTrait(T.TraitType[Layout|None, Any]):
     "A Layout, or None for an empty board; a list of subjects becomes one."
     default_value = None
 
-    def validate(self, obj, value):
+    def validate(self, obj:T.HasTraits, value:Any)->Layout|None:  # whose trait it is, what was set
+        "What the trait becomes; TypeError for anything else."
         if value is None or isinstance(value, Layout): return value
         if isinstance(value, (list, tuple)): return Layout(value) if value else None
         raise TypeError(f"layout must be a Layout, a list of Subjects, or None for an empty board, not {type(value).__name__}.")

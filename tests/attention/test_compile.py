@@ -110,7 +110,8 @@ def test_watching_a_compiled_unet(unet, graphs):
 def test_a_real_compiler_draws_the_same_picture(graphs):                                        # for its resets before and after
     pipe = load("stickers", device="cpu")
     layout = Layout([Subject("fox", sprite("fox"), (.05, .4, .55, .95)), Subject("crown", sprite("crown"), (.15, .1, .45, .4), priority=1)])
-    def draw(): return np.asarray(generate(pipe, "a fox and a crown on the beach", layout, num_inference_steps=4, progress=False).image, int)
+    def draw():
+        return np.asarray(generate(pipe, "a fox and a crown on the beach", layout, num_inference_steps=4, progress=False).image, int)
     plain = draw()
     pipe.unet = torch.compile(pipe.unet)
     assert abs(draw() - plain).max() <= 1

@@ -1,4 +1,4 @@
-"""`installed` on every kind of pipeline: it works, and whatever happens it leaves the very same processors behind."""
+"`installed` on every kind of pipeline: it works, and whatever happens it leaves the very same processors behind."
 import gc
 import weakref
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Bad input to `installed` and its friends: one sentence each, naming the argument, the value and the remedy; the U-Net as before."""
+"Bad input to `installed` and its friends: one sentence each, naming the argument, the value and the remedy; the U-Net as before."
 import math
 import re
 

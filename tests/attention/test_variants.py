@@ -1,4 +1,4 @@
-"""The equations of `attention.variants` against slow oracles, and the equalities that the notebooks claim, in many shapes."""
+"The equations of `attention.variants` against slow oracles, and the equalities that the notebooks claim, in many shapes."
 import functools
 import math
 import random

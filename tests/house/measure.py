@@ -47,8 +47,9 @@ def nested_conditionals(tree):
 
 
 def named_lambdas(tree):
-    assigned = [n for n in ast.walk(tree) if isinstance(n, (ast.Assign, ast.AnnAssign))]
-    return [n.lineno for n in assigned if isinstance(n.value, ast.Lambda)]
+    "Lines where a lambda gets a name of its own; one that is hung on an object is no function with a name."
+    assigned = [n for n in ast.walk(tree) if isinstance(n, (ast.Assign, ast.AnnAssign)) and isinstance(n.value, ast.Lambda)]
+    return [n.lineno for n in assigned if all(isinstance(t, ast.Name) for t in getattr(n, "targets", [getattr(n, "target", None)]))]
 
 
 def semicolons(text):
@@ -74,10 +75,10 @@ def public_parameters(path):
     "(function, parameter, is it typed, is it described behind it) of a module."
     lines = path.read_text("utf8").splitlines()
     for f in public_functions(parsed(path)):
-        a = f.args
+        a, command = f.args, any(getattr(d, "id", "") == "_command" for d in f.decorator_list)  # typer's help describes what a command takes
         for x in [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, [a.vararg, a.kwarg])]:
             if x.arg in ("self", "cls"): continue
-            yield f.name, x.arg, x.annotation is not None, "#" in lines[x.lineno - 1][x.col_offset:]
+            yield f.name, x.arg, x.annotation is not None, "#" in lines[x.lineno - 1][x.col_offset:] or command
 
 
 @cache

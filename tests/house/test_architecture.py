@@ -17,17 +17,17 @@ NODES = 250      # syntax nodes of a function's body: what is read once
 COLUMNS = 140    # the widest line
 LENGTH = 300     # lines of a module
 STRETCH = 60     # exported lines without a sentence between
-LONG = set()     # modules over LENGTH, each with its reason
+LONG = {"images"}  # modules over LENGTH: reading, drawing and writing pictures, told six times before
 
 # The import rule: arrows point down only. A module's floor is its folder, or its own name; it may use what stands before it,
 # and of its own folder what has a lower number.
 FLOORS = [
     {"validate", "storage"}, {"images"}, {"layout"}, {"attention"}, {"maps"}, {"pipeline"},
-    {"stickers.world"}, {"widgets"}, {"stickers"}, {"lessons", "bench", "demo"}, {"doctor", "server"}, {"cli"},
+    {"stickers.world"}, {"shell", "widgets"}, {"stickers"}, {"lessons", "bench", "demo"}, {"doctor", "server"}, {"cli"},
 ]
 APART = {"site": set()}  # what is on no floor -> what it may import: the site reads what is stored and runs nothing
 TIPTOP = {"cli": {"site"}}  # what a floor may use besides
-DIFFUSERS = {"attention.state", "attention.processors", "attention.install", "pipeline", "stickers.model", "stickers.training", "bench"}
+DIFFUSERS = {f"attention.{room}" for room in ("toy", "adapter", "inputs", "state", "processors", "install")} | {"pipeline", "stickers.model", "stickers.training.decoder", "bench"}
 BANNED = {"torchvision", "torchaudio", "pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 
@@ -148,7 +148,7 @@ def test_no_import_circles():
 @each
 def test_imports_of_ours_stand_on_top(path):
     "A reader looks for them there; only commands load what they need when they are called."
-    if name_of(path) == "cli": return
+    if name_of(path) in ("cli", "doctor"): return  # the doctor comes where torch is lacking
     late = ours(imports(path)) - ours(imports(path, inside=False))
     assert not late, f"{name_of(path)} imports {sorted(late)} inside a function"
 
@@ -157,7 +157,7 @@ def test_nobody_reaches_into_another_room(path):
     "What another module needs is public."
     reached = [f"{n.module}.{a.name}" for n in ast.walk(parsed(path)) if isinstance(n, ast.ImportFrom)
         and (n.module or "").startswith("anyms")
-               for a in n.names if a.name.startswith("_")]
+               for a in n.names if re.match(r"_(?!_)", a.name)]
     assert not reached, f"{name_of(path)} imports {reached}"
 
 @each
@@ -180,7 +180,21 @@ def test_public_names_exist():
 @pytest.mark.parametrize("folder", sorted(p.parent for p in FILES if p.name == "__init__.py" and p.parent != PACKAGE), ids=name_of)
 def test_a_floor_hands_on_its_public_names(folder):
     package = importlib.import_module(f"anyms.{name_of(folder)}")
-    assert package.__doc__ and all(getattr(package, name) is not None for name in package.__all__)
+    assert package.__doc__ and all(getattr(package, name) is not None for name in getattr(package, "__all__", ()))
+
+GONE = {  # what was renamed stays renamed: one name for one thing
+    "anyms": "Runs Maps", "anyms.attention": "topmost shares quickest Look own SubjectAttention Installed",
+    "anyms.maps": "Heat Maps paint normalise film row", "anyms.pipeline": "Runs find_words figures sheet", "anyms.widgets": "Moments stepper",
+    "anyms.layout": "colour", "anyms.stickers.world": "paint backdrop tell stories copied dressed wears listed",
+    "anyms.stickers.training": "Run timed begin predict publish clean_error", "anyms.stickers.judge": "FIGURES wide worn best_pairs",
+}
+
+@pytest.mark.parametrize("module, name", [(module, name) for module, names in GONE.items() for name in names.split()])
+def test_old_names_are_gone(module, name): assert not hasattr(importlib.import_module(module), name)
+
+@pytest.mark.parametrize("module", "attend processors heatmap capture stickers.train stickers.decoder bench.speed".split())
+def test_old_modules_are_gone(module):
+    with pytest.raises(ImportError): importlib.import_module(f"anyms.{module}")
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_and_a_public_name_never_share_a_name(path):
@@ -249,11 +263,11 @@ def test_what_is_public_is_typed_and_described(path):
 def test_the_whole_reads_well():
     "The bars of the house, over all modules; `python tests/house/measure.py -v` shows who pulls them up."
     upstairs = [p for p in MODULES if name_of(p).split(".")[0] in ("stickers", "bench")]
-    for paths, bar in (([p for p in MODULES if p not in upstairs], 10), (upstairs, 10.5)):
+    for paths, bar, median in (([p for p in MODULES if p not in upstairs], 10, 60), (upstairs, 10.5, 80)):  # five lines of arithmetic have 80
         nodes = sorted(n for p in paths for n in map(measure.body_nodes, measure.functions(parsed(p))))
         code = [line for p in paths for line in measure.code_lines(p.read_text("utf8"))]
         assert sum(1 for p in paths for _ in ast.walk(parsed(p))) <= bar*len(code)
-        assert nodes[len(nodes)//2] <= 60 and measure.percentile(nodes, .9) <= 180
+        assert nodes[len(nodes)//2] <= median and measure.percentile(nodes, .9) <= 180
         assert sum(len(line) > 120 for line in code) <= .03*len(code)
 
 def test_cells_are_small():
@@ -291,7 +305,8 @@ def test_module_matches_its_notebook(path):
     lines = {line.strip() for line in path.read_text("utf8").splitlines()}
     cells = [c.source for c in nbformat.read(source, 4).cells if c.cell_type == "code"
         and re.search(r"^#\|\s*export[is]?\b", c.source, re.M)]
-    exported = [line.strip() for c in cells for line in c.splitlines() if line.strip() and not re.match(r"\s*(#\||from\s+anyms|import\s)", line)]
+    exported = [line.strip() for c in cells for line in c.splitlines() if line.strip()
+        and not re.match(r"\s*(#\||from\s+anyms|import\s)", line)]
     stale = [line for line in exported if line not in lines]
     assert not stale, f"run nbdev-export; these lines are in the notebook only: {stale[:3]}"
 

@@ -1,4 +1,4 @@
-"""Bad input to layouts: one sentence each, naming the argument, the value and the remedy."""
+"Bad input to layouts: one sentence each, naming the argument, the value and the remedy."
 import io
 import json
 import math

@@ -1,4 +1,4 @@
-"""Layouts in other people's situations: windows of the picture, references and masks of any shape, other default devices."""
+"Layouts in other people's situations: windows of the picture, references and masks of any shape, other default devices."
 import dataclasses
 import math
 import warnings

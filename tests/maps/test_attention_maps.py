@@ -54,7 +54,8 @@ def test_a_subject_of_scale_zero_moves_nothing(sdxl):
     assert np.isnan(maps.share(layout, "norm")["hat"]) and not np.isnan(maps.share(layout, "norm")["fox"])
     half, _ = watch(sdxl, APART.replace("fox", scale=.5), steps=1)
     first = maps.layers[0]                                                       # later layers see what earlier ones did
-    np.testing.assert_allclose(half["fox"].stat("norm").sel(layer=first, step=0).array, maps["fox"].stat("norm").sel(layer=first, step=0).array/2, rtol=2e-3)
+    np.testing.assert_allclose(half["fox"].stat("norm").sel(layer=first, step=0).array,
+        maps["fox"].stat("norm").sel(layer=first, step=0).array/2, rtol=2e-3)
 
 
 def test_norm_is_zero_where_the_image_branch_is_off(sdxl):
@@ -72,7 +73,8 @@ def test_array_has_the_axes_that_are_left(maps):
     heat, layer = maps.stat("mass"), "mid_block.attentions.0.transformer_blocks.0.attn2"
     gh, gw = layer_grids_of(maps)[layer]
     assert heat.sel(layer=layer).array.shape == (3, 4, gh, gw) and heat.sel(layer=layer, step=2).array.shape == (3, gh, gw)
-    assert heat.sel(subject="hat", layer=layer, step=2).array.shape == maps["hat"].stat("mass").sel(layer=layer, step=2).array.shape == (gh, gw)
+    assert heat.sel(subject="hat", layer=layer, step=2).array.shape == maps["hat"].stat("mass").sel(layer=layer,
+        step=2).array.shape == (gh, gw)
     assert heat.sel(layer="mid", step=(1, 3)).array.shape == (3, 2, 2, gh, gw)                 # a pattern keeps its axis
     assert heat.mean("layer").array.shape == (3, 4, *heat.grid) and heat.mean("subject", "layer", "step").array.shape == heat.grid
     np.testing.assert_array_equal(heat.sel(layer=layer, step=2).array, maps.maps["mass", layer, 2].astype(np.float32))
@@ -110,7 +112,8 @@ def test_reprs_say_what_is_there(maps):
 def test_save_and_load(maps, tmp_path):
     path = maps.save(tmp_path/"maps.safetensors")
     back = AttentionMaps.load(path)
-    assert back.names == maps.names and back.stats == maps.stats and back.layers == maps.layers and back.steps == maps.steps and back.timesteps == maps.timesteps
+    assert back.names == maps.names and back.stats == maps.stats and back.layers == maps.layers
+    assert back.steps == maps.steps and back.timesteps == maps.timesteps
     assert list(back.maps) == list(maps.maps) and back.nbytes == maps.nbytes
     for k in maps.maps:
         np.testing.assert_array_equal(back.maps[k], maps.maps[k])

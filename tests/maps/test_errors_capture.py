@@ -32,14 +32,16 @@ def net(attn=True):
         for k, v in kw.items(): setattr(b, k, v)
         return b
     unet = torch.nn.Module()
-    unet.down_blocks, unet.mid_block, unet.up_blocks = torch.nn.ModuleList([block(downsamplers=[1]), block()]), block(), torch.nn.ModuleList([block(upsamplers=[1]), block()])
+    unet.down_blocks, unet.mid_block, unet.up_blocks = torch.nn.ModuleList([block(downsamplers=[1]),
+        block()]), block(), torch.nn.ModuleList([block(upsamplers=[1]), block()])
     return unet
 
 
 def maps():
     "Two layers of different grids, two steps, one map missing."
     keys = [("down_blocks.0.attn2", 0, (4, 6)), ("mid_block.attn2", 0, (2, 3)), ("down_blocks.0.attn2", 1, (4, 6))]
-    return AttentionMaps(["fox", "crown"], ("mass", "energy"), {(s, l, t): np.full((2, *g), -1. if s == "energy" else 1., np.float16) for s in ("mass", "energy") for l, t, g in keys})
+    return AttentionMaps(["fox", "crown"], ("mass", "energy"),
+        {(s, layer, t): np.full((2, *g), -1. if s == "energy" else 1., np.float16) for s in ("mass", "energy") for layer, t, g in keys})
 
 
 class Pipeline: unet = net()
@@ -178,7 +180,8 @@ CAPTURE = {
         lambda: maps().stat("mass").array, ValueError,
         r"these 2 layers have different grids.* use \.mean\('layer'\) or \.sel\(layer="),
     "array with a hole": (
-        lambda: HeatMaps("mass", ["fox"], ["a", "b"], [0, 1], {("a", 0): MAPS[:1], ("a", 1): MAPS[:1], ("b", 0): MAPS[:1]}).array, ValueError,
+        lambda: HeatMaps("mass", ["fox"], ["a", "b"], [0, 1],
+        {("a", 0): MAPS[:1], ("a", 1): MAPS[:1], ("b", 0): MAPS[:1]}).array, ValueError,
         r"layer 'b' at step 1 was not recorded"),
     "sel subject": (lambda: maps().stat("mass").sel(subject="owl"), KeyError, r"no subject is called 'owl'"),
     "sel layer": (lambda: maps().stat("mass").sel(layer="up"), ValueError, r"layers='up' finds none of the U-Net's 2 layers"),
@@ -216,14 +219,24 @@ def cut(path):
 def foreign(path): save_file({"0": np.ones((2, 4, 6))}, path)
 def newer(path): save_file({"0": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": json.dumps(dict(anyms_maps=2))})
 def other_json(path): save_file({"0": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": "[1, 2"})
-def fewer(path): save_file({"0": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"], stats=["mass"], keys=[["mass", "a", 0], ["mass", "a", 1]], timesteps=[], one=False))})
-def wrong_keys(path): save_file({"x": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"], stats=["mass"], keys=[["mass", "a", 0]], timesteps=[], one=False))})
-def incomplete(path): save_file({"0": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"]))})
+def fewer(path):
+    save_file({"0": np.ones((2, 4, 6))}, path,
+        metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"], stats=["mass"],
+        keys=[["mass", "a", 0], ["mass", "a", 1]], timesteps=[], one=False))})
+def wrong_keys(path): save_file({"x": np.ones((2, 4, 6))}, path,
+    metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"], stats=["mass"],
+    keys=[["mass", "a", 0]], timesteps=[], one=False))})
+def incomplete(path):
+    save_file({"0": np.ones((2, 4, 6))}, path, metadata={"anyms_maps": json.dumps(dict(anyms_maps=1, names=["fox", "crown"]))})
 
 
-@pytest.mark.parametrize("make, error, words", [(missing, FileNotFoundError, r"is not a file: pass what maps.save wrote"), (empty, ValueError, "damaged"), (text, ValueError, "damaged"),
-                                                (pickled, ValueError, "damaged"), (cut, ValueError, "damaged"), (foreign, ValueError, "no anyms maps of version 1"),
-                                                (newer, ValueError, r"version 1 \(found 2\)"), (other_json, ValueError, "damaged"), (fewer, ValueError, "damaged"),
+@pytest.mark.parametrize("make, error, words",
+    [(missing, FileNotFoundError, r"is not a file: pass what maps.save wrote"), (empty, ValueError, "damaged"),
+    (text, ValueError, "damaged"),
+                                                (pickled, ValueError, "damaged"), (cut, ValueError, "damaged"),
+                                                (foreign, ValueError, "no anyms maps of version 1"),
+                                                (newer, ValueError, r"version 1 \(found 2\)"),
+                                                (other_json, ValueError, "damaged"), (fewer, ValueError, "damaged"),
                                                 (wrong_keys, ValueError, "damaged"), (incomplete, ValueError, "damaged")])
 def test_bad_files_get_a_sentence(tmp_path, make, error, words):
     path = tmp_path/"maps.safetensors"

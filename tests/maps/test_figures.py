@@ -26,7 +26,8 @@ LEAK = leakage(MAPS, LAYOUT.owner(GRID))
 
 def figures():
     yield draw(MAPS[0], "full / fox", label="mass", image=IMAGE, layout=LAYOUT)
-    yield panel({"full": MAPS, "masked": 2*MAPS}, LAYOUT.names, images={"full": IMAGE, "masked": IMAGE}, layout=LAYOUT, label="mass", over=True)
+    yield panel({"full": MAPS, "masked": 2*MAPS}, LAYOUT.names, images={"full": IMAGE, "masked": IMAGE}, layout=LAYOUT,
+        label="mass", over=True)
     yield film_strip(np.stack([MAPS]*20), LAYOUT.names, most=4, label="mass")
     yield leakage_figure(LEAK, LAYOUT.names, "full / mass")
     yield share_figure({"full": [.2, .4, .6]}, LAYOUT.names, [.1, .2, .3], "mass")
@@ -41,7 +42,8 @@ def test_figures_draw_nothing_by_themselves_and_leave_settings_alone():
 
 
 @pytest.mark.parametrize("call", [lambda ax: draw(MAPS[0], ax=ax), lambda ax: leakage_figure(LEAK, LAYOUT.names, ax=ax),
-                                  lambda ax: share_figure({"full": [.2, .4, .6]}, LAYOUT.names, ax=ax)], ids=["draw", "leakage_figure", "share_figure"])
+                                  lambda ax: share_figure({"full": [.2, .4, .6]}, LAYOUT.names, ax=ax)],
+                                  ids=["draw", "leakage_figure", "share_figure"])
 def test_one_axes_suffices(call):
     figure, axes = plt.subplots(1, 2)
     plt.close(figure)
@@ -70,7 +72,8 @@ def test_panel_titles_rows_colours_and_shared_limits():
 def test_a_film_keeps_first_and_last_step():
     figure = film_strip(np.stack([MAPS]*20), LAYOUT.names, steps=range(10, 30), most=4)
     assert [ax.get_title() for ax in figure.axes[:4]] == [f"step {t} / fox" for t in (10, 16, 23, 29)]
-    assert len(film_strip(MAPS[None], LAYOUT.names).axes) == 3 + 3                                        # one step: three tiles, three bars
+    # one step: three tiles, three bars
+    assert len(film_strip(MAPS[None], LAYOUT.names).axes) == 3 + 3
 
 
 def test_leakage_figure_reads_a_table():

@@ -1,4 +1,4 @@
-"""HeatMaps in other people's situations: rows that nobody can tell apart, words that the prompt lacks, names that tables use, letters and boxes one can see."""
+"HeatMaps in other people's situations: rows that nobody can tell apart, words that the prompt lacks, names that tables use, letters and boxes one can see."
 import json
 
 import numpy as np
@@ -65,8 +65,10 @@ def test_halves_run_apart_without_null_are_noticed(sdxl):
     "A guider that calls the U-Net once with and once without pictures, in the same step."
     embeds, = sdxl.prepare_ip_adapter_image_embeds([ONE.images], None, "cpu", 1, True)
     with installed(sdxl.unet, ONE), capture(sdxl.unet) as maps:
-        call = lambda source: sdxl.unet(torch.zeros(1, 4, 16, 16), 500, torch.zeros(1, 12, 64), return_dict=False,
-                                        added_cond_kwargs=dict(image_embeds=[source], text_embeds=torch.zeros(1, 32), time_ids=torch.zeros(1, 6)))
+        def call(source):
+            return sdxl.unet(torch.zeros(1, 4, 16, 16), 500, torch.zeros(1, 12, 64), return_dict=False,
+                                                added_cond_kwargs=dict(image_embeds=[source],
+                                                text_embeds=torch.zeros(1, 32), time_ids=torch.zeros(1, 6)))
         with torch.no_grad():
             call(embeds[1:])
             with pytest.raises(ValueError, match="cannot be told apart"): call(embeds[:1])
@@ -87,7 +89,8 @@ def test_a_perturbed_row_is_no_picture(sdxl, guidance):
 # --- words -----------------------------------------------------------------------------------------------------------------------
 def test_a_word_that_is_not_there_is_named(sdxl):
     with capture(sdxl.unet, stats="text") as maps, installed(sdxl.unet, PAIR, words={"fox": [1]}): run(sdxl, PAIR.images, steps=1)
-    with pytest.warns(UserWarning, match=r"text map of 'hat' is zero everywhere.*words=\{name: \[positions\]\}"): share = maps.share(PAIR, "text")
+    with pytest.warns(UserWarning, match=r"text map of 'hat' is zero everywhere.*words=\{name: \[positions\]\}"):
+        share = maps.share(PAIR, "text")
     assert np.isnan(share["hat"]) and share["fox"] > 0
     with pytest.warns(UserWarning, match="'hat'"): maps.leakage(PAIR, "text")
     titles = [ax.get_title().replace("\n", " / ") for ax in maps.stat("text").mean("layer").show().axes]
@@ -127,7 +130,9 @@ def test_the_rounded_box_is_the_union_over_the_grids():
     np.testing.assert_allclose([*rounded_box(Subject("disc", mask=disc), [(64, 64)])], [*Box.from_mask(disc)])
 
 
-def lines(ax): return [(patch.get_linestyle(), tuple(np.round([patch.get_x(), patch.get_y(), patch.get_x() + patch.get_width(), patch.get_y() + patch.get_height()], 6))) for patch in ax.patches]
+def lines(ax): return [(patch.get_linestyle(),
+    tuple(np.round([patch.get_x(), patch.get_y(), patch.get_x() + patch.get_width(), patch.get_y()
+    + patch.get_height()], 6))) for patch in ax.patches]
 
 
 def test_heat_never_leaves_what_is_drawn(sdxl):
@@ -157,7 +162,8 @@ def test_no_dots_where_the_box_lies_on_the_grid():
 
 def test_a_tile_gets_the_part_of_the_layout_that_lies_there(sdxl):
     "A picture twice as wide as high, drawn whole and as its right half with the layout cropped to it: the same tokens are moved."
-    wide = Layout([Subject("fox", picture(1), (.02, .3, .3, .95)), Subject("hat", picture(2), (.41, .04, .83, .55)), Subject("cat", picture(3), (.7, .6, .97, 1))])
+    wide = Layout([Subject("fox", picture(1), (.02, .3, .3, .95)), Subject("hat", picture(2), (.41, .04, .83, .55)),
+        Subject("cat", picture(3), (.7, .6, .97, 1))])
     def moved(layout, latent):
         with capture(sdxl.unet, stats="norm") as maps, installed(sdxl.unet, layout): run(sdxl, layout.images, steps=1, latent=latent)
         return maps
@@ -181,11 +187,14 @@ def test_an_overlay_is_large_and_has_its_box(sdxl):
     large = heat.overlay(Image.new("RGB", (32, 32)))
     assert large.size == (256, 256) and rgb(1) in inks(large) and rgb(0) not in inks(large)
     assert rgb(1) not in inks(heat.overlay(Image.new("RGB", (32, 32)), layout=False))
-    assert heat.overlay(Image.new("RGB", (300, 300))).size == (300, 300) and heat.overlay(Image.new("RGB", (32, 32)), size=0).size == (32, 32)
+    assert heat.overlay(Image.new("RGB", (300, 300))).size == (300, 300)
+    assert heat.overlay(Image.new("RGB", (32, 32)), size=0).size == (32, 32)
     assert maps.stat("norm").mean().overlay(Image.new("RGB", (32, 32))).size == (2*256 + 6, 256)
 
 
-@pytest.mark.parametrize("size, want", [((64, 64), (256, 256)), ((64, 80), (256, 320)), ((100, 100), (300, 300)), ((90, 120), (270, 360)), ((1024, 1024), (1024, 1024)), ((40, 44), (280, 308))])
+@pytest.mark.parametrize("size, want",
+    [((64, 64), (256, 256)), ((64, 80), (256, 320)), ((100, 100), (300, 300)), ((90, 120), (270, 360)),
+    ((1024, 1024), (1024, 1024)), ((40, 44), (280, 308))])
 def test_overlays_grow_by_whole_pixels(size, want):
     heat = np.random.default_rng(0).random((4, 4))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8))
@@ -222,7 +231,8 @@ def test_every_letter_is_nine_pixels_on_the_page():
     for figure in figures():
         figure.canvas.draw()
         shrunk = min(1, PAGE/(figure.get_size_inches()[0]*figure.dpi))
-        small = {t.get_text(): t.get_fontsize()/72*figure.dpi*shrunk for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()}
+        small = {t.get_text(): t.get_fontsize()/72*figure.dpi*shrunk for t in figure.findobj(Text)
+            if t.get_text().strip() and t.get_visible()}
         assert min(small.values()) >= 9, {text: size for text, size in small.items() if size < 9}
 
 

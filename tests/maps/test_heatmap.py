@@ -55,7 +55,8 @@ def test_rounding_noise_is_drawn_flat():
 
 
 def test_inputs_of_every_kind():
-    np.testing.assert_array_equal(as_maps(torch.tensor(MAPS, dtype=torch.bfloat16, requires_grad=True)), torch.tensor(MAPS).bfloat16().float())
+    np.testing.assert_array_equal(as_maps(torch.tensor(MAPS, dtype=torch.bfloat16, requires_grad=True)),
+        torch.tensor(MAPS).bfloat16().float())
     assert as_maps([[1, 2], [3, 4]]).dtype == np.float32
     before = MAPS.copy()
     normalize(MAPS), resize(MAPS, (3, 3)), overlay(IMAGE, MAPS[0]), draw(MAPS[0])

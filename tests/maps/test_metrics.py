@@ -58,7 +58,8 @@ def test_a_map_of_zeros_has_no_share():
 
 
 @pytest.mark.parametrize("owner, error, words", [
-    (LAYOUT.owner((8, 5))[:-1], ValueError, r"owner has shape \(39,\), but maps of shape \(3, 5, 8\) need \(40,\): use layout.owner\(grid=\(5, 8\)\)"),
+    (LAYOUT.owner((8, 5))[:-1], ValueError,
+    r"owner has shape \(39,\), but maps of shape \(3, 5, 8\) need \(40,\): use layout.owner\(grid=\(5, 8\)\)"),
     (OWNER.float(), TypeError, r"owner must be whole numbers, got float32"),
     (OWNER + 1, ValueError, r"owner names subject 3, but heat holds 3 maps")])
 def test_an_owner_of_another_layout_is_refused(owner, error, words):

@@ -112,7 +112,7 @@ def _private(): "no"
 '''
 
 @pytest.fixture(scope="module")
-def found(): return {n.name: n for n in names_in(SOURCE, "heatmap", "nbs/03_heatmap.ipynb")}
+def found(): return {n.name: n for n in names_in(SOURCE, "maps.heatmap", "nbs/maps/00_heatmap.ipynb")}
 
 def test_names(found):
     assert list(found) == ["Box", "Box.area", "Box.grow", "overlay"] and found["Box.grow"].kind == "method"
@@ -129,12 +129,12 @@ def test_reference_escapes(found):
 
 def test_linker_chooses_the_right_place():
     a, b = (names_in("def load(): 'x'", m, p)[0]
-        for m, p in [("pipeline", "nbs/05_pipeline.ipynb"), ("stickers.model", "nbs/stickers/01_model.ipynb")])
-    lone = names_in("def lone(): 'x'", "attend", "nbs/01_attend.ipynb")[0]
-    assert linker([a, b, lone], "nbs/stickers/01_model.ipynb")("load") == "01_model.ipynb#anyms.stickers.model.load"
-    assert linker([a, b, lone], "nbs/tutorials/1.ipynb")("anyms.load") == "../05_pipeline.ipynb#anyms.pipeline.load"
-    find = linker([a, b, lone, lone._replace(module="capture")], "nbs/index.ipynb")
-    assert find("load()") == "05_pipeline.ipynb#anyms.pipeline.load" and find("nothing") is None and find("lone") is None
+        for m, p in [("pipeline.loading", "nbs/pipeline/02_loading.ipynb"), ("stickers.model.weights", "nbs/stickers/model/04_weights.ipynb")])
+    lone = names_in("def lone(): 'x'", "attention.variants", "nbs/attention/00_variants.ipynb")[0]
+    assert linker([a, b, lone], "nbs/stickers/model/04_weights.ipynb")("load") == "04_weights.ipynb#anyms.stickers.model.weights.load"
+    assert linker([a, b, lone], "nbs/tutorials/1.ipynb")("anyms.load") == "../pipeline/02_loading.ipynb#anyms.pipeline.loading.load"
+    find = linker([a, b, lone, lone._replace(module="maps.record")], "nbs/index.ipynb")
+    assert find("load()") == "pipeline/02_loading.ipynb#anyms.pipeline.loading.load" and find("nothing") is None and find("lone") is None
 
 def test_catalogue_has_the_public_names():
     import anyms
@@ -175,7 +175,8 @@ def test_library_code_is_marked_and_folds():
     assert options(cells[2]) == {"code-fold": "show", "code-summary": "The code, in anyms.toy: half"}
     assert cells[3]["source"] == "half(3)" and "#| export" not in json.dumps(cells)
 
-def options(cell): return yaml.safe_load("\n".join(line.removeprefix("#| ") for line in cell["source"].splitlines() if line.startswith("#| ")))
+def options(cell): return yaml.safe_load("\n".join(line.removeprefix("#| ") for line in cell["source"].splitlines()
+    if line.startswith("#| ")))
 
 LONG = "#| export\ndef long():\n    'Long.'\n" + "    x = 1\n"*20
 
@@ -300,7 +301,7 @@ def test_pages_of_quarto_are_left_alone(tmp_path):
 def test_what_explains_comes_before_what_computes():
     def at(href, section=""): return dict(href=href, title="t", section=section, text="x")
     order = [at("nbs/glossary.html#leakage", "Leakage"), at("nbs/tutorials/2.html"),
-        at("nbs/03_heatmap.html", "Leakage"), at("nbs/reference.html", "Maps.leakage"), at("nbs/reference.html", "_rows")]
+        at("nbs/maps/00_heatmap.html", "Leakage"), at("nbs/reference.html", "AttentionMaps.leakage"), at("nbs/reference.html", "_rows")]
     weights = [e["weight"] for e in site.weigh(order)]
     assert weights == sorted(weights, reverse=True) and len(set(weights)) == len(weights)
     assert site.weigh([at("nbs/reference.html",

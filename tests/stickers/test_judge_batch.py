@@ -21,7 +21,8 @@ def test_pictures_drawn_together_are_those_drawn_alone(embedded, truth):
     images = generate_batch(embedded, one["prompt"], layout, wanted, num_inference_steps=3, scale=.8)
     for (name, seed), image in zip(wanted, images):
         scale = .8/len(layout) if name == "full / n" else .8
-        alone = generate(embedded, one["prompt"], layout, name.split(" ")[0], seed=seed, num_inference_steps=3, scale=scale, progress=False).image
+        alone = generate(embedded, one["prompt"], layout, name.split(" ")[0], seed=seed, num_inference_steps=3,
+            scale=scale, progress=False).image
         assert np.abs(np.asarray(image, int)-np.asarray(alone, int)).max() <= 3, (name, seed)
     apart = [np.asarray(i, int) for i in images]
     assert all(np.abs(a-b).max() > 8 for a, b in itertools.combinations(apart, 2))   # and each is a picture of its own

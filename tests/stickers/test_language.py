@@ -242,7 +242,7 @@ def test_the_roll_call_of_true_scenes_and_of_empty_pictures(told):
 def test_two_processes_share_scenes_and_sentences(told):
     judge = load_judge()
     for ask, kw in ((L.evaluate_captions, dict(n=5)), (L.noun_recall, dict(n=5, counts=(2,)))):
-        halves = [ask(None, judge, turn=(i, 2), **kw) for i in (0, 1)]
+        halves = [ask(None, judge, shard=(i, 2), **kw) for i in (0, 1)]
         mine, told.calls = told.calls, []
         whole = ask(None, judge, **kw)
         assert sorted(mine, key=str) == sorted(told.calls, key=str)                       # the same sentences from the same noises
@@ -257,7 +257,7 @@ def test_sentences_drawn_together_are_those_drawn_alone(embedded, monkeypatch):
     from anyms import generate
     from anyms.layout.layout import Layout
     from anyms.layout.subject import Subject
-    monkeypatch.setattr(L, "AT_ONCE", 2)
+    monkeypatch.setattr(L, "BATCH_SIZE", 2)
     sentences, seeds = ["a fox on the beach", "a car and a tree at night", "a blue frog"], [5, 5, 7]
     images = L.texts_to_images(embedded, sentences, seeds, num_inference_steps=2)
     silent = Layout([Subject("nobody", world.sprite("fox"), (0, 0, 1, 1))])

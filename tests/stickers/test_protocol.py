@@ -49,7 +49,7 @@ def painted(monkeypatch):
         return [Image.new("RGB", (64, 64), "white") for _ in said]
     for module in (evaluation, jobs): monkeypatch.setattr(module, "generate_batch", together)
     monkeypatch.setattr(questions, "generate_alone", alone)
-    monkeypatch.setattr(language, "draw_sentences", sentences)
+    monkeypatch.setattr(language, "texts_to_images", sentences)
     pipe = SimpleNamespace(components=dict(unet=torch.nn.Linear(2, 2)))
     monkeypatch.setattr(jobs, "load", lambda folder: pipe)
     return SimpleNamespace(log=log, pipe=pipe)

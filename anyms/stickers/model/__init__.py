@@ -12,7 +12,8 @@ from anyms import lazy_names
 _ROOMS = dict(
     tokenizer="LENGTH MARKS merge_pair learn_merges with_words make_tokenizer learn_words",
     autoencoder="LATENT_CHANNELS IMAGE_SIZE make_autoencoder set_encoder world_patches principal_encoder",
-    networks="UNET_WIDTHS TEXT_WIDTHS REFERENCE_SIZE make_text_encoders make_image_encoder make_image_processor make_unet make_scheduler make_pipeline",
+    networks="UNET_WIDTHS TEXT_WIDTHS REFERENCE_SIZE make_text_encoders make_image_encoder make_image_processor "
+        "make_unet make_scheduler make_pipeline",
     adapter="REFERENCE_TOKENS PUBLISHED published_name adapter_state attach_new_adapter adapter_modules",
     weights="WEIGHTS ADAPTER_FILE ORIGIN_KEYS quiet save_weights check_weights load",
     decoder="picture_psnr held_out_scenes grow_decoder")

@@ -104,8 +104,8 @@ def _jobs_with_boxes(pipe, size, file, report, **options):
         kinds=lambda: evaluate_kinds(pipe, size.kinds, file=file("kinds"), report=report, **options),
         noises=lambda: _keep_rows(file("noises"), lambda: evaluate_noises(pipe, size.boxes, size.noises, **options)))
 
-def _jobs_with_words(pipe, judge, size, file, shard, steps, guidance):
-    options = dict(turn=shard, steps=steps, guidance=guidance)
+def _jobs_with_words(pipe, judge, size, file, shard, num_inference_steps, guidance_scale):
+    options = dict(shard=shard, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale)
     return dict(
         words=lambda: _keep_rows(file("words"), lambda: noun_recall(pipe, judge, size.words, **options)),
         claims=lambda: _keep_rows(file("claims"), lambda: evaluate_captions(pipe, judge, size.claims, **options)))

@@ -13,7 +13,8 @@ from anyms import lazy_names
 _ROOMS = dict(
     sprites="DATA DRAWINGS CORE RGB_TO_YIQ Sprite split_of all_sprites nouns noun_of cell_size find_sprite crop_sprite sprite turn_hue",
     backgrounds="Place PLACES PATTERNS Canvas pattern picture_grid render_background",
-    scenes="SIZES Scenes overlap_share box_from sample_boxes least_overlapping arrange_boxes sticker_extent place_anywhere align_boxes sample_scenes",
+    scenes="SIZES Scenes overlap_share box_from sample_boxes least_overlapping arrange_boxes sticker_extent "
+        "place_anywhere align_boxes sample_scenes",
     rendering="mipmap sticker_layer render sticker_alpha references",
     colors="HUES CAST mean_colors name_color color_word contrast random_trios",
     captions="RELATIONS NUMBERS HEADWEAR HEADS Claim article join_words caption size_word relation is_worn plural claim_words describe",

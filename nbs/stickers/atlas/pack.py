@@ -5,7 +5,7 @@ from PIL import Image
 
 CELL, COLUMNS = 96, 12
 src, out = map(Path, sys.argv[1:])
-order = [l.split(":")[0] for l in (Path(__file__).parent/"nouns.txt").read_text().splitlines() if l and l[0] != "#"]
+order = [line.split(":")[0] for line in (Path(__file__).parent/"nouns.txt").read_text().splitlines() if line and line[0] != "#"]
 found = json.loads((src/"found.json").read_text())
 sprites, seen = [], {}
 for f in sorted(found, key=lambda f: (f["set"], order.index(f["noun"]))):
@@ -15,11 +15,13 @@ for f in sorted(found, key=lambda f: (f["set"], order.index(f["noun"]))):
     drawing = drawing.resize([max(1, round(side*scale)) for side in drawing.size], Image.LANCZOS)
     i = len(seen.setdefault(f["set"], []))
     seen[f["set"]].append(drawing)
-    sprites.append(dict(noun=f["noun"], drawing=f["set"], icon=f["icon"], x=i%COLUMNS*CELL, y=i//COLUMNS*CELL, w=drawing.width, h=drawing.height))
+    sprites.append(dict(noun=f["noun"], drawing=f["set"], icon=f["icon"], x=i%COLUMNS*CELL, y=i//COLUMNS*CELL,
+        w=drawing.width, h=drawing.height))
 for name, drawings in seen.items():
     sheet = Image.new("RGBA", (CELL*COLUMNS, CELL*-(-len(drawings)//COLUMNS)))
     for i, d in enumerate(drawings): sheet.paste(d, (i%COLUMNS*CELL, i//COLUMNS*CELL))
     sheet.save(out/f"{name}.webp", quality=88, method=6, exact=False)
 versions = {f["set"]: f["version"] for f in found}
-(out/"sprites.json").write_text(json.dumps(dict(cell=CELL, versions=versions, sprites=sprites), separators=(",", ":")).replace("},{", "},\n{"))
+(out/"sprites.json").write_text(json.dumps(dict(cell=CELL, versions=versions, sprites=sprites),
+    separators=(",", ":")).replace("},{", "},\n{"))
 print(len(sprites), "sprites", {n: len(d) for n, d in seen.items()})
