@@ -50,8 +50,10 @@ def opened(chrome, lab, name):
 
 def python(page, expression):
     "The value of an expression in the notebook's kernel; what JSON does not know comes as its text."
-    said = run_python(page, f"import json; print(json.dumps({expression}, default=repr))")
-    return json.loads(said)
+    for _ in range(5):  # on a busy machine the answer may come after the question was given up
+        said = run_python(page, f"import json; print(json.dumps({expression}, default=repr))")
+        if said: return json.loads(said)
+    raise AssertionError(f"the kernel did not say what {expression} is")
 
 def eventually(page, script, wanted, seconds=30):
     "Wait until a script's value is `wanted`."

@@ -1,7 +1,9 @@
 "Solutions that fold on the page (`<details>`, code in a fence) do run: after all cells of their notebook, in order."
 import re
+import sys
 from codeop import Compile
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -24,11 +26,12 @@ def solutions(path):
 
 
 @pytest.mark.parametrize("path", FOLDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_folded_solutions_run(path):
-    known, world = dict(VARIANTS), {"__name__": f"solutions_of_{path.stem}"}
+def test_folded_solutions_run(path, monkeypatch):
+    known, module = dict(VARIANTS), ModuleType(f"solutions_of_{path.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
     compiled = Compile()  # remembers `from __future__` from cell to cell, as a notebook does
     try:
-        for code in [*cells(path, "code"), *solutions(path)]: exec(compiled(code, str(path), "exec"), world)
+        for code in [*cells(path, "code"), *solutions(path)]: exec(compiled(code, str(path), "exec"), module.__dict__)
     finally:
         VARIANTS.clear()
         VARIANTS.update(known)
