@@ -1,6 +1,6 @@
 "The widgets in JupyterLab and in voila, in a real Chromium: what the mouse and the keyboard do, and that the pixels are those of the data."
 # ruff: noqa: F811  (fixtures are imported by their names)
-import io, json
+import io, json, re
 
 import nbformat, numpy as np, pytest
 from PIL import Image
@@ -50,10 +50,11 @@ def opened(chrome, lab, name):
 
 def python(page, expression):
     "The value of an expression in the notebook's kernel; what JSON does not know comes as its text."
-    for _ in range(5):  # on a busy machine the answer may come after the question was given up
-        said = run_python(page, f"import json; print(json.dumps({expression}, default=repr))")
-        if said: return json.loads(said)
-    raise AssertionError(f"the kernel did not say what {expression} is")
+    said = ""
+    for _ in range(5):  # on a busy machine the answer may come too late, or among what another thread says
+        said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
+        if found := re.search(r"(?m)^answer:(.*)$", said): return json.loads(found[1])
+    raise AssertionError(f"the kernel did not say what {expression} is, but {said[:200]!r}")
 
 def eventually(page, script, wanted, seconds=30):
     "Wait until a script's value is `wanted`."
