@@ -7,36 +7,9 @@ import torch
 from PIL import Image
 
 from anyms.maps.record import capture
-from anyms.layout.layout import Layout
-from anyms.layout.subject import Subject
 from anyms.pipeline.generation import generate
 from anyms.pipeline.result import plain
-
-
-PROMPT = "a fox, a hat"
-
-
-def picture(*rgb): return Image.new("RGB", (40, 40), rgb)
-
-
-@pytest.fixture(scope="module")
-def pipe(pipes): return pipes("sdxl-plus")
-
-
-@pytest.fixture(scope="module")
-def layout():
-    return Layout([Subject("fox", image=picture(230, 120, 20), box=(.0, .5, .5, 1.)),
-                   Subject("hat", image=picture(250, 210, 40), box=(.25, .0, .75, .6), priority=1)])
-
-
-@pytest.fixture(scope="module")
-def draw(pipe, layout):
-    def draw(variant="crop_merge", **kw):
-        return generate(pipe, PROMPT, layout, variant, **{**dict(num_inference_steps=2, progress=False), **kw})
-    return draw
-
-
-def same(a, b): return np.array_equal(np.asarray(a.image), np.asarray(b.image))
+from pictures import PROMPT, same
 
 
 def test_words_reach_the_text_maps(pipe, draw):

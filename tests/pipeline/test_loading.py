@@ -3,43 +3,14 @@ import json
 import shutil
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 from conftest import adapter, tiny
-from PIL import Image
 from safetensors.torch import save_file
 
-from anyms.layout.layout import Layout
-from anyms.layout.subject import Subject
 from anyms.pipeline.generation import generate
 from anyms.pipeline.loading import HUB, load
-
-
-PROMPT = "a fox, a hat"
-
-
-def picture(*rgb): return Image.new("RGB", (40, 40), rgb)
-
-
-@pytest.fixture(scope="module")
-def pipe(pipes): return pipes("sdxl-plus")
-
-
-@pytest.fixture(scope="module")
-def layout():
-    return Layout([Subject("fox", image=picture(230, 120, 20), box=(.0, .5, .5, 1.)),
-                   Subject("hat", image=picture(250, 210, 40), box=(.25, .0, .75, .6), priority=1)])
-
-
-@pytest.fixture(scope="module")
-def draw(pipe, layout):
-    def draw(variant="crop_merge", **kw):
-        return generate(pipe, PROMPT, layout, variant, **{**dict(num_inference_steps=2, progress=False), **kw})
-    return draw
-
-
-def same(a, b): return np.array_equal(np.asarray(a.image), np.asarray(b.image))
+from pictures import PROMPT, same
 
 
 @pytest.fixture(scope="module")

@@ -1,38 +1,12 @@
 "Result: what it shows, and its bundle, whole or not at all."
 import numpy as np
 import pytest
-from PIL import Image
 
 from anyms.layout.layout import Layout
 from anyms.layout.subject import Subject
 from anyms.pipeline.generation import generate
 from anyms.pipeline.result import Result
-
-
-PROMPT = "a fox, a hat"
-
-
-def picture(*rgb): return Image.new("RGB", (40, 40), rgb)
-
-
-@pytest.fixture(scope="module")
-def pipe(pipes): return pipes("sdxl-plus")
-
-
-@pytest.fixture(scope="module")
-def layout():
-    return Layout([Subject("fox", image=picture(230, 120, 20), box=(.0, .5, .5, 1.)),
-                   Subject("hat", image=picture(250, 210, 40), box=(.25, .0, .75, .6), priority=1)])
-
-
-@pytest.fixture(scope="module")
-def draw(pipe, layout):
-    def draw(variant="crop_merge", **kw):
-        return generate(pipe, PROMPT, layout, variant, **{**dict(num_inference_steps=2, progress=False), **kw})
-    return draw
-
-
-def same(a, b): return np.array_equal(np.asarray(a.image), np.asarray(b.image))
+from pictures import PROMPT, picture, same
 
 
 class Stop(Exception): pass
