@@ -5,10 +5,6 @@ from anyms.pipeline.canvas import picture_size
 
 
 
-@pytest.fixture(scope="module")
-def pipe(pipes): return pipes("sdxl-plus")
-
-
 def test_size_is_the_models_own(pipe):
     side = pipe.unet.config.sample_size*pipe.vae_scale_factor
     assert picture_size(pipe) == (side, side)

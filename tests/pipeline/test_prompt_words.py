@@ -5,10 +5,6 @@ from anyms.pipeline.words import find_token_positions
 
 
 
-@pytest.fixture(scope="module")
-def pipe(pipes): return pipes("sdxl-plus")
-
-
 @pytest.mark.parametrize("prompt, names, found", [
     ("a fox", ["fox"], {"fox": [2]}),
     ("a fox", ["cat"], {}),
