@@ -98,10 +98,11 @@ class installed:
         self.adapters, self.projection = _own_parts(self.unet)
         _check_options(layout, scale, uncond_image, words, null)
         self.layout, self.null = layout, null
+        self.words = {name: list(places) for name, places in (words or {}).items()}
         self.variant = get_variant(variant, background=background, overlap=overlap)
         self.options:dict[str, Any] = dict(
             scale=scale, skip_uncond=uncond_image == "none", layers=select_layers(self.adapters, layers),
-            active_steps=select_steps(active_steps), words={k: list(v) for k, v in (words or {}).items()})
+            active_steps=select_steps(active_steps))
         self._undo = ExitStack()
 
     def __enter__(self)->AttentionState:
@@ -110,7 +111,8 @@ class installed:
             undo.enter_context(_turn(self.unet, 0, OTHER_THREAD))
             _check_free(self)
             _check_null(self)
-            state = AttentionState(self.unet, self.adapters, self.layout, self.variant, null=self.null, **self.options)
+            known = dict(words=self.words, null=self.null)  # both may come later than the rest, until here
+            state = AttentionState(self.unet, self.adapters, self.layout, self.variant, **known, **self.options)
             if _is_silent(state): warnings.warn(SILENT, stacklevel=2)
             owner = Owner(threading.get_ident(), self.layout.subjects)
             hook = self.unet.register_forward_pre_hook(partial(pre_forward, state, owner), with_kwargs=True)

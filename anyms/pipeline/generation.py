@@ -168,7 +168,7 @@ def draw(
     "One picture, while the U-Net is ours alone."
     pipe, attention, latents = request.pipe, request.attention, {}
     recorder = capture(pipe.unet, stats=several("stats", stats)) if stats else nullcontext()
-    attention.options["words"] = words_on_canvas(request, words, stats)
+    attention.words = words_on_canvas(request, words, stats)
     embeds, attention.null = encode(request)
     with keep_scales(attention.adapters), count_steps(pipe.scheduler) as counter, attention as state, recorder as maps:
         state.clock.follow(counter)
