@@ -113,8 +113,8 @@ def notebooks()->list[Finding]:
 # %% ../nbs/05_doctor.ipynb #c036
 def weights()->list[Finding]:
     "The embedded weights and their checksums."
-    from anyms.stickers.model.weights import check_weights  # as torch above
-    try: files = check_weights()
+    from anyms.pipeline.loading import check_weights, embedded_folder  # as torch above
+    try: files = check_weights(embedded_folder())
     except OSError as e: return [Finding("weights", str(e), False)]
     bad = [f"{name} is {state}" for name, state in files.items() if state != "ok"]
     return [Finding("weights", "; ".join(bad) or f"{len(files)} files, checksums agree", not bad)]

@@ -17,7 +17,7 @@ def test_doctor_says_what_is_there(monkeypatch):
 
 @pytest.mark.parametrize("spoil, said", [("missing", "base/unet is missing"), ("damaged", "base/unet is damaged")])
 def test_doctor_says_what_is_lacking(monkeypatch, spoil, said):
-    monkeypatch.setattr("anyms.stickers.model.weights.check_weights", lambda: {"base/unet": spoil, "base/vae": "ok"})
+    monkeypatch.setattr("anyms.pipeline.loading.check_weights", lambda folder: {"base/unet": spoil, "base/vae": "ok"})
     done = run("doctor")  # no timing without weights
     assert done.exit_code == 1 and "LACKS  weights" in done.output and said in done.output and "base/vae" not in done.output
 

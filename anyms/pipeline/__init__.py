@@ -18,5 +18,5 @@ from anyms import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     load="loading", generate="generation", compare="comparison", Result="result", Comparison="comparison",
     comparison_figure="figure", metrics_table="comparison", find_token_positions="words", picture_size="canvas",
-    check_numbers="checks", HUB="loading",
+    check_numbers="checks", HUB="loading", check_weights="loading", quiet="loading",
 ))

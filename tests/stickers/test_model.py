@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from anyms.pipeline.loading import check_weights
 from anyms.stickers import model, world
 
 EMBEDDED = pytest.mark.skipif(not (model.WEIGHTS/"checksums.json").exists(), reason="no embedded weights in this tree")
@@ -55,7 +56,7 @@ def test_embedded_weights_open_with_plain_diffusers():
 def test_embedded_weights_are_small_and_whole():
     files = [f for f in model.WEIGHTS.rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 60e6 and max(f.stat().st_size for f in files) < 16e6
-    assert set(model.check_weights().values()) == {"ok"}
+    assert set(check_weights().values()) == {"ok"}
 
 @EMBEDDED
 def test_damaged_or_missing_weights_are_named(tmp_path):

@@ -3,7 +3,8 @@ import json
 import pytest, torch
 from safetensors.torch import load_file
 from anyms.stickers import ablation
-from anyms.stickers.model.weights import WEIGHTS, check_weights, load, save_weights
+from anyms.pipeline.loading import check_weights
+from anyms.stickers.model.weights import WEIGHTS, load, save_weights
 from anyms.stickers.training import export
 from anyms.stickers.training.conditioning import load_or_init
 from anyms.stickers.training.export import export_weights

@@ -15,7 +15,7 @@ _ROOMS = dict(
     networks="UNET_WIDTHS TEXT_WIDTHS REFERENCE_SIZE make_text_encoders make_image_encoder make_image_processor "
         "make_unet make_scheduler make_pipeline",
     adapter="REFERENCE_TOKENS PUBLISHED published_name adapter_state attach_new_adapter adapter_modules",
-    weights="WEIGHTS ADAPTER_FILE ORIGIN_KEYS quiet save_weights check_weights load",
+    weights="WEIGHTS ADAPTER_FILE ORIGIN_KEYS save_weights load",
     decoder="picture_psnr held_out_scenes grow_decoder")
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)
