@@ -161,8 +161,8 @@ class Figures:
 def main(arguments):
     verbose, prefixes = "-v" in arguments, [a for a in arguments if a != "-v"]
     wanted = [p for p in modules() if not prefixes or p.relative_to(ROOT).as_posix().startswith(tuple(prefixes))]
-    upstairs = {p for p in wanted if name_of(p).split(".")[0] in ("stickers", "bench")}
-    for title, paths in (("core", [p for p in wanted if p not in upstairs]), ("stickers and bench", sorted(upstairs))):
+    upstairs = {p for p in wanted if name_of(p).split(".")[0] in ("stickers", "bench", "paper")}
+    for title, paths in (("core", [p for p in wanted if p not in upstairs]), ("stickers, bench and paper", sorted(upstairs))):
         if not paths: continue
         print(f"{title}:", *Figures(paths).report(), sep="\n    ")
         if verbose: print("   ", *Figures(paths).details(), sep="\n    ")
