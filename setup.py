@@ -21,8 +21,10 @@ setup(
         "Intended Audience :: Science/Research", "Programming Language :: Python :: 3", f"Natural Language :: {cfg['language']}",
     ],
     python_requires=f">={cfg['min_python']}",
-    install_requires=cfg["requirements"].split(), extras_require={name: cfg[f"{name}_requirements"].split() for name in ("paper", "dev")},
+    install_requires=cfg["requirements"].split(),
+    extras_require={name: cfg[f"{name}_requirements"].split() for name in ("paper", "dev")},
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
-    package_data={"anyms": ["static/*"], "anyms.stickers": ["data/*", "weights/**"], "anyms.paper": ["data/*"]}, include_package_data=False, zip_safe=False,
+    package_data={"anyms": ["static/*"], "anyms.stickers": ["data/*", "weights/**"], "anyms.paper": ["data/*"]},
+    include_package_data=False, zip_safe=False,
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
 )

@@ -1,22 +1,5 @@
 // The explorer's page side. The same function runs live (anywidget, data on demand from the kernel) and on a static page (all data embedded).
 // It holds no arithmetic of the method: it picks tiles out of sheets that Python painted, and writes every name by textContent.
-function anymsMake(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes || {})) {
-    if (k === 'text') node.textContent = v;
-    else if (k.startsWith('on')) node.addEventListener(k.slice(2), v);
-    else if (v !== false && v != null) node.setAttribute(k, v === true ? '' : v);
-  }
-  node.append(...children.filter(c => c != null));
-  return node;
-}
-
-// Keys pressed in a widget are the widget's: the notebook around it must not take arrows and Enter for its own. Ctrl, Alt and Cmd still go through.
-function anymsKeys(root) {
-  root.setAttribute('data-lm-suppress-shortcuts', 'true');
-  root.addEventListener('keydown', e => { if (!(e.ctrlKey || e.altKey || e.metaKey)) e.stopPropagation(); });
-}
-
 function anymsExplorer(root, facts, store, ask) {
   const make = anymsMake, sheets = new Map(), waiting = new Set(), get = store.get, uid = 'a' + Math.random().toString(36).slice(2);
   let dead = false, timer = null, drawn = 0;
@@ -48,6 +31,7 @@ function anymsExplorer(root, facts, store, ask) {
     layer: choice('layer', 'layers', facts.layers),
     color_range: choice('color_range', 'colours', facts.colorRanges, facts.colorRangeTexts),
     seed: choice('seed', 'seed', facts.seeds),
+    film: choice('film', 'each step shows', facts.films || ['noisy'], facts.filmTexts),
   };
   const slider = make('input', {type: 'range', 'data-name': 'step', 'aria-label': 'step', min: 0, max: facts.steps.length - 1, step: 1,
     oninput: e => { halt(); put('step', facts.steps[+e.target.value]); }});
@@ -88,7 +72,7 @@ function anymsExplorer(root, facts, store, ask) {
     return {name, picture, heat, low, high, node: make('figure', {'data-variant': name}, make('figcaption', {text: name}), picture, heat, scale)};
   });
   root.replaceChildren(
-    make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.color_range, choices.seed),
+    make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.color_range, choices.seed, choices.film),
     facts.variants.length > 1 ? make('div', {class: 'bar'}, make('fieldset', {}, make('legend', {text: 'variants'}), ...facts.variants.map((v, i) => make('label', {}, columns[i], make('span', {class: 'name', text: v}))))) : '',
     hasHeat ? meaning : '',
     make('div', {class: 'bar steps'}, oneStep ? null : player, oneStep ? null : make('label', {class: 'wide'}, make('b', {text: 'step'}), slider), said,
@@ -96,7 +80,7 @@ function anymsExplorer(root, facts, store, ask) {
     make('div', {class: 'panels'}, ...panels.map(p => p.node)), tables, counted, say, ...facts.notes.map(text => make('div', {class: 'say', text})));
 
   // data
-  const key = (...parts) => JSON.stringify(parts), film = () => ({film: key('film', get('seed'))});
+  const key = (...parts) => JSON.stringify(parts), film = () => ({film: key('film', get('seed'), get('film'))});
   const keys = () => !hasHeat ? film() : {heat: key('heat', get('seed'), get('stat'), get('layer'), get('color_range'), get('subject')),
     numbers: key('numbers', get('seed'), get('stat'), get('layer')), ...film()};
   function take(entries) {
@@ -143,7 +127,7 @@ function anymsExplorer(root, facts, store, ask) {
     const ink = panel.picture.getContext('2d');
     if (missing) { for (const c of [panel.picture, panel.heat]) if (c) { c.getContext('2d').clearRect(0, 0, ...size); c.setAttribute('aria-label', panel.name + ': not drawn with this seed'); } return; }
     if (film) { tile(ink, film, at, true); if (get('boxes')) facts.boxes.forEach((_, i) => frame(ink, i, 4)); }
-    panel.picture.setAttribute('aria-label', `${panel.name}: the picture after step ${facts.steps[t] + 1}`);
+    panel.picture.setAttribute('aria-label', `${panel.name}: ${get('film') === 'belief' ? 'what the model believes at' : 'the picture after'} step ${facts.steps[t] + 1}`);
     if (!heat || !heat.image || !film) return;
     const under = panel.heat.getContext('2d');
     tile(under, film, at, true);
@@ -207,7 +191,7 @@ function anymsExplorer(root, facts, store, ask) {
 
 // live: traits are the state, custom messages bring the sheets
 const anymsLiveExplorer = {render({model, el}) {
-  const names = ['subject', 'stat', 'layer', 'step', 'color_range', 'alpha', 'boxes', 'seed', 'variants', 'playing', 'error'];
+  const names = ['subject', 'stat', 'layer', 'step', 'color_range', 'film', 'alpha', 'boxes', 'seed', 'variants', 'playing', 'error'];
   const heard = [], on = (event, f) => { model.on(event, f); heard.push([event, f]); };
   const store = {get: n => model.get(n), set: (n, v) => { model.set(n, v); model.save_changes(); }, watch: f => names.forEach(n => on('change:' + n, () => f(n)))};
   const root = anymsMake('div');
