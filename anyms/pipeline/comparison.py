@@ -43,7 +43,7 @@ def compare(
     seeds:int|Sequence[int]=(0,),          # initial noises; each is used for every variant
     stats:str|Sequence[str]|None=DEFAULT_STATS,   # heatmaps to record, or None
     *,
-    step_images:bool=True,                 # keep the picture after every step (one decoding each)
+    step_images:bool=True,                 # keep the picture of every step, noisy and as the model believes it (two decodings each)
     folder:str|Path|None=None,             # save every picture there as soon as it is drawn
     progress:bool=True,                    # one bar over all pictures, on stderr
     **options:Any,                         # anything else `generate` takes

@@ -166,18 +166,19 @@ def draw(
     progress:bool,                      # draw a bar?
 )->Result:
     "One picture, while the U-Net is ours alone."
-    pipe, attention, latents = request.pipe, request.attention, {}
+    pipe, attention, latents, predictions = request.pipe, request.attention, {}, {}
     recorder = capture(pipe.unet, stats=several("stats", stats)) if stats else nullcontext()
     attention.words = words_on_canvas(request, words, stats)
     embeds, attention.null = encode(request)
-    with keep_scales(attention.adapters), count_steps(pipe.scheduler) as counter, attention as state, recorder as maps:
+    counting = count_steps(pipe.scheduler, predictions if step_images else None)
+    with keep_scales(attention.adapters), counting as counter, attention as state, recorder as maps:
         state.clock.follow(counter)
         extra = recording_arguments(request.extra, latents, counter) if step_images else request.extra
         with progress_bar(pipe, progress, "{variant} seed {seed}".format(**request.settings)), memory_errors(pipe):
             image, seconds = call_pipeline(request, embeds, extra)
         fill_in_maps(pipe.unet, request.canvas.layout.names, request.layout.names)
-    frames = decode_latents(pipe, latents, image) if latents else None
-    return Result(image, request.layout, settings_of(request, image), seconds, maps, frames)
+    frames = [decode_latents(pipe, kept, image) if kept else None for kept in (latents, predictions)]
+    return Result(image, request.layout, settings_of(request, image), seconds, maps, *frames)
 
 # %% ../../nbs/pipeline/10_generation.ipynb #p1026
 def encode(
@@ -259,7 +260,7 @@ def generate(
     width:int|None=None,                 # pixels; None: the model's own size, or that of image=
     words:dict[str, list[int]]|None=None,# subject -> positions of its words, where the prompt does not hold its name
     stats:str|Sequence[str]|None=None,   # record heatmaps, e.g. ("mass", "norm"), into result.maps
-    step_images:bool=False,              # keep the picture after every step in result.step_images
+    step_images:bool=False,              # keep every step: result.step_images (noisy), result.predicted_images (as believed)
     progress:bool=True,                  # a progress bar on stderr
     **extra:Any,                         # anything else the pipeline takes: image=, prompt_embeds=, ...
 )->Result:                               # ValueError or TypeError for bad input, before the model runs

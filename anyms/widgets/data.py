@@ -21,7 +21,7 @@ from ..maps.heatmap import RANGES, limits, normalize
 from ..maps.metrics import leakage, share_in_box
 from ..pipeline.result import Result
 from ..validate import number, one_of
-from .choices import Explorable, Selection, as_comparison, check_subjects, has_maps, layer_choices, shared_record
+from .choices import Explorable, Selection, as_comparison, check_subjects, FILMS, has_maps, layer_choices, offered_films, shared_record
 
 # %% ../../nbs/widgets/01_data.ipynb #d018
 class ComparisonData:
@@ -40,6 +40,7 @@ class ComparisonData:
         self.seeds = self.comparison.seeds
         self.stats, self.steps, self.grids = shared_record(self.comparison)
         self.layers = layer_choices(self.grids)
+        self.films = offered_films(self.comparison)
         self.recorded_steps = self.steps  # `with_steps` shows fewer; color ranges are always those of all
         self.notes = [note for note in _missing(self) if note]
         self._computed = {}
@@ -101,7 +102,7 @@ def select(self:ComparisonData,
 )->Selection:    # ValueError with the choices if there is no such moment
     "A moment: the first of everything and the last step, but for what is named."
     stat, layer = (next(iter(offered), "") for offered in (self.stats, self.layers))
-    first = Selection(self.names[0], stat, layer, self.steps[-1], self.seeds[0], tuple(self.variants))
+    first = Selection(self.names[0], stat, layer, self.steps[-1], self.seeds[0], tuple(self.variants), film=self.films[0])
     return self.check(replace(first, **choices))
 
 # %% ../../nbs/widgets/01_data.ipynb #v004c
@@ -112,7 +113,7 @@ def check(self:ComparisonData,
     "The moment itself; ValueError with the choices if there is none such."
     if selection is None: return self.select()
     offered = dict(subject=self.names, stat=self.stats or [""], layer=list(self.layers) or [""],
-                   step=self.steps, seed=self.seeds, color_range=list(RANGES))
+                   step=self.steps, seed=self.seeds, color_range=list(RANGES), film=self.films)
     for field, choices in offered.items(): _check_choice(field, getattr(selection, field), choices)
     if not selection.variants or set(selection.variants) - set(self.variants):
         raise ValueError(f"variants={list(selection.variants)!r} must name at least one of {', '.join(self.variants)}.")
@@ -140,11 +141,12 @@ def picture(self:ComparisonData,
     variant:str,    # a column
     seed:int,       # whose noise
     step:int,       # number of the step
+    film:str="noisy",  # one of `films`
 )->Image.Image:     # long side at most 256 px; the finished picture where those of the steps were not kept
-    "The picture after a step."
+    "The picture at a step: noisy, or as the model believes it."
     result = self.result(variant, seed)
-    if result.step_images and step < len(result.step_images): return result.step_images[step]
-    return shrink(result.image)
+    frames = getattr(result, FILMS[film]) or []
+    return frames[step] if step < len(frames) else shrink(result.image)
 
 # %% ../../nbs/widgets/01_data.ipynb #d030
 @patch

@@ -28,7 +28,7 @@ from .page import LiveWidget, live_script, static_source
 # %% ../../nbs/widgets/09_editor.ipynb #t009
 class BoardTraits(LiveWidget):
     "What the page and Python share about a board."
-    _esm, _css = live_script("explorer.js", "editor.js", default="anymsLiveEditor"), static_source("widgets.css")
+    _esm, _css = live_script("page.js", "explorer.js", "editor.js", default="anymsLiveEditor"), static_source("widgets.css")
     boxes = T.List(T.Dict()).tag(sync=True)          # [{id, name, box, priority, scale}], in the layout's order
     selected = T.Int(-1).tag(sync=True)              # id of the box that keys move, -1 none
     last = T.Int(-1).tag(sync=True)                  # the highest id so far

@@ -28,7 +28,7 @@ BIG = dict(to_json=lambda value, widget: str(value), from_json=lambda value, wid
 # %% ../../nbs/widgets/05_explorer.ipynb #e007bx
 class SelectionTraits(LiveWidget):
     "The fields of a `Selection` as the page and Python share them; `playing` runs the film."
-    _esm, _css = live_script("explorer.js", default="anymsLiveExplorer"), static_source("widgets.css")
+    _esm, _css = live_script("page.js", "explorer.js", default="anymsLiveExplorer"), static_source("widgets.css")
     facts = T.Dict().tag(sync=True)
     subject = T.Unicode().tag(sync=True)
     stat = T.Unicode().tag(sync=True)
@@ -37,6 +37,7 @@ class SelectionTraits(LiveWidget):
     seed = T.Int().tag(sync=True, **BIG)
     variants = T.List(T.Unicode()).tag(sync=True)
     color_range = T.Unicode().tag(sync=True)
+    film = T.Unicode().tag(sync=True)
     alpha = T.Float(1.).tag(sync=True)
     boxes = T.Bool(True).tag(sync=True)
     playing = T.Bool(False).tag(sync=True)
@@ -183,7 +184,7 @@ DOWNLOADS:dict[str, tuple[str, str, Callable]] = dict(
 # %% ../../nbs/widgets/05_explorer.ipynb #e016
 def explore(
     comparison:Explorable,  # from compare or Comparison.load; or a Result, or a list of Results
-    **choices:Any,  # where to begin: subject=, stat=, layer=, step=, seed=, variants=, color_range=, alpha=, boxes=
+    **choices:Any,  # where to begin: subject=, stat=, layer=, step=, seed=, variants=, color_range=, film=, alpha=, boxes=
 )->Explorer:        # TypeError, ValueError for what cannot be explored; what is merely missing is said in the panel
     "Sliders over a captured comparison, a column per variant; nothing is computed by the model."
     return Explorer(comparison, **choices)

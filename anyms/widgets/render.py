@@ -55,7 +55,7 @@ def heat_image(self:ComparisonData,
     unit, low, high = self.colors(selection.seed, selection.stat, selection.layer, selection.color_range)
     at = self.index(selection, variant)
     blocks = Image.fromarray(colorize(unit[at])).resize(size, Image.Resampling.NEAREST)
-    picture = self.picture(variant, selection.seed, selection.step).resize(size, Image.Resampling.BICUBIC)
+    picture = self.picture(variant, selection.seed, selection.step, selection.film).resize(size, Image.Resampling.BICUBIC)
     dimmed = picture.convert("L").point(lambda x: x*DIM).convert("RGB")
     seen = Image.composite(blocks, dimmed, token_windows(size, unit.shape[-2:], selection.alpha))
     if selection.boxes: self._draw_boxes_of(seen, selection)
@@ -107,6 +107,8 @@ def drawn_variants(self:ComparisonData,
 
 def _title(moment): return f"{moment.subject}: {moment.stat}, {moment.layer}, " if moment.stat else ""
 
+def _when(moment): return f"step {moment.step + 1}" + (" as the model believes it" if moment.film == "belief" else "")
+
 # %% ../../nbs/widgets/02_render.ipynb #r015
 @patch
 def column(self:ComparisonData,
@@ -122,7 +124,7 @@ def column(self:ComparisonData,
     if not self.has(variant, selection.seed):
         draw_text(sheet, (0, LINE), "not drawn", w)
         return sheet
-    picture = self.picture(variant, selection.seed, selection.step).resize(size, Image.Resampling.BICUBIC)
+    picture = self.picture(variant, selection.seed, selection.step, selection.film).resize(size, Image.Resampling.BICUBIC)
     if selection.boxes: picture = self.layout.draw(picture, size=(h, w))
     sheet.paste(picture, (0, LINE))
     if selection.stat: self._paste_heat(sheet, LINE + h + GAP//2, selection, variant, size)
@@ -152,7 +154,7 @@ def image(self:ComparisonData,
     columns = [self.column(moment, variant, size) for variant in self.shown_variants(moment)]
     width, height = GAP + len(columns)*(w + GAP), LINE + columns[0].height + 2*GAP
     sheet = Image.new("RGB", (width, height), "white")
-    draw_text(sheet, (GAP, GAP//2), f"{_title(moment)}step {moment.step + 1}, seed {moment.seed}", sheet.width - 2*GAP)
+    draw_text(sheet, (GAP, GAP//2), f"{_title(moment)}{_when(moment)}, seed {moment.seed}", sheet.width - 2*GAP)
     for i, column in enumerate(columns): sheet.paste(column, (GAP + i*(w + GAP), LINE + GAP))
     return sheet
 
@@ -192,9 +194,11 @@ def strip(self:ComparisonData,
     return sheet
 
 # %% ../../nbs/widgets/02_render.ipynb #r030
+def _shows(moment): return "what the model believes" if moment.film == "belief" else "the noisy pictures"
+
 def _write_heads(sheet, moments, width):
     "What is looked at, and above each column its step."
-    draw_text(sheet, (2, 2), f"{_title(moments[0])}seed {moments[0].seed}", sheet.width)
+    draw_text(sheet, (2, 2), f"{_title(moments[0])}{_shows(moments[0])}, seed {moments[0].seed}", sheet.width)
     for c, moment in enumerate(moments):
         draw_text(sheet, (MARGIN + c*(width + 4), LINE), f"step {moment.step + 1}", width, size=11)
 
@@ -212,5 +216,5 @@ def _paste_row(self:ComparisonData, sheet, top, row, moments):
     draw_text(sheet, (2, top + h//2 - 8), moments[0].stat if is_heat else variant, MARGIN - 4, size=11)
     for c, moment in enumerate(moments):
         if is_heat: picture, _, _ = self.heat_image(moment, variant, size)
-        else: picture = self.picture(variant, moment.seed, moment.step).resize(size, Image.Resampling.BICUBIC)
+        else: picture = self.picture(variant, moment.seed, moment.step, moment.film).resize(size, Image.Resampling.BICUBIC)
         sheet.paste(picture, (MARGIN + c*(w + 4), top))

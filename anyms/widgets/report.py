@@ -28,7 +28,7 @@ def figure(self:ComparisonData,
     "Pictures above, the subject's maps below, color bars that name the range."
     moment = self.check(selection)
     shown = self.drawn_variants(moment)
-    images = {variant: self.picture(variant, moment.seed, moment.step) for variant in shown}
+    images = {variant: self.picture(variant, moment.seed, moment.step, moment.film) for variant in shown}
     when = f"step {moment.step + 1}, seed {moment.seed}"
     if not moment.stat: return panel(dict.fromkeys(shown, np.zeros((1, 1, 1))), ["no heatmap"], images=images, label=when)
     label = f"{moment.stat} of {moment.subject}, {moment.layer}, {when}"

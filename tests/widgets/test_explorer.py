@@ -42,7 +42,7 @@ def test_no_model_is_called(runs, monkeypatch):
         e.step = t
         e.image()
         e.table()
-    talk(e, {"want": [["film", "0"], ["heat", "0", "mass", "all layers", "shared", "fox"]]})
+    talk(e, {"want": [["film", "0", "noisy"], ["heat", "0", "mass", "all layers", "shared", "fox"]]})
 
 def test_page_gets_what_it_asks_for_and_the_neighbours(runs):
     e = explore(runs)
@@ -59,7 +59,7 @@ def test_trouble_shows_in_the_panel(runs):
     assert "attic" in e.error
     talk(e, {"export": "exe"})
     assert "'exe' is not known" in e.error
-    talk(e, {"want": [["film", "0"]]})
+    talk(e, {"want": [["film", "0", "noisy"]]})
     assert e.error == ""
 
 def test_large_seeds_survive_javascript():
@@ -67,7 +67,7 @@ def test_large_seeds_survive_javascript():
     e = explore(runs)
     assert e.get_state()["seed"] == str(2**62 + 1)
     e.set_state({"seed": str(2**62 + 1)})
-    assert e.seed == 2**62 + 1 and talk(e, {"want": [["film", str(2**62 + 1)]]})[0]["sheets"]
+    assert e.seed == 2**62 + 1 and talk(e, {"want": [["film", str(2**62 + 1), "noisy"]]})[0]["sheets"]
 
 def test_any_registered_variant_may_join():
     assert explore(some_runs(variants=("full", "soft edges/2"))).variants == ["full", "soft edges/2"]
@@ -99,7 +99,7 @@ def test_unfinished_runs(runs):
     e = explore(part, seed=7)
     assert "not finished: masked seed 7" in e.facts["notes"][0] and e.facts["there"]["7"] == [True, False, True]
     assert e.image().size and "masked" not in set(e.table().variant)
-    wanted = [["film", "7"], ["heat", "7", "mass", "all layers", "shared", "fox"], ["numbers", "7", "mass", "all layers"]]
+    wanted = [["film", "7", "noisy"], ["heat", "7", "mass", "all layers", "shared", "fox"], ["numbers", "7", "mass", "all layers"]]
     assert talk(e, {"want": wanted})[0] is not None and e.error == ""
     e.figure()
     e.strip()
@@ -140,7 +140,7 @@ def test_fifty_subjects():
     names = [f"subject number {i}" for i in range(50)]
     runs = Comparison(a_result(a_layout(names), v, steps=2, layers={"up_blocks.0.attn2": (64, 64)}) for v in ("full", "masked"))
     e = explore(runs)
-    wanted = [["film", "0"], ["heat", "0", "mass", "all layers", "shared", names[49]], ["numbers", "0", "mass", "all layers"]]
+    wanted = [["film", "0", "noisy"], ["heat", "0", "mass", "all layers", "shared", names[49]], ["numbers", "0", "mass", "all layers"]]
     said, = talk(e, {"want": wanted})
     assert len(said["sheets"]) == 3 and said["sheets"][2][1]["leak"] is None and "50 subjects" in said["sheets"][2][1]["say"]
     assert len(e.html()) < 300_000 and len(e.table()) == 100
