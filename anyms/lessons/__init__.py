@@ -3,6 +3,7 @@
 - `figures`: a strip of pictures, plots, few colors, how far two pictures are apart.
 - `toy_attention`: one layer of attention whose output is a picture.
 - `live`: the same, alive in a page: boxes to drag, knobs, the difference of two variants.
+- `decided`: from which step on a subject is found in its box, in what the model believes.
 - `exercises`: what an exercise is, and what there is to say to an answer.
 - `answers_method`: what makes an answer right in tutorials 1 to 3.
 - `answers_practice`: the same in tutorials 4 to 6.
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     strip="figures", subplots="figures", quantize="figures", distance="figures",
     toy="toy_attention", patch_colors="toy_attention",
     live_toy="live", KNOBS="live",
+    decided_steps="decided", decision_curve="decided", decision_figure="decided", measure_decided="decided",
     Exercise="exercises", exercise="exercises", is_number="exercises", is_pair_of_numbers="exercises", is_form="exercises",
     IDEAS="answers_practice",
     EXERCISES="checks", check="checks", feedback="checks",

@@ -7,6 +7,7 @@
 - `stats`: what a map may be a map of. From one layer's record to a number for each subject and token.
 - `attention_maps`: a run's maps with named axes, subject, layer and step; on disk and back.
 - `record`: `with capture(unet) as maps`, which watches a run and changes nothing.
+- `reads`: what a place reads of a reference, cell by cell, and for which adapters that can be drawn.
 """
 from anyms import lazy_names
 
@@ -18,4 +19,5 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     STATS="stats", check_stats="stats",
     HeatMaps="attention_maps", AttentionMaps="attention_maps",
     capture="record", estimate="record",
+    ReadMaps="reads", capture_reads="reads", estimate_reads="reads", read_map="reads", read_picture="reads", read_places="reads",
 ))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 import re
 
 from einops import rearrange
@@ -22,7 +22,7 @@ from ..validate import is_number, is_whole, whole_number
 if TYPE_CHECKING: from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 # %% auto #0
-__all__ = ['estimate', 'Recorder', 'capture']
+__all__ = ['estimate', 'Recorder', 'check_watch', 'capture', 'Watchers', 'watching']
 
 # %% ../../nbs/maps/07_record.ipynb #c045
 def estimate(
@@ -115,7 +115,7 @@ def _reduce(record, stat):
 class Recorder:
     "What capture leaves at the U-Net: called with every layer's record, it keeps the reduced maps."
     def __init__(self,
-        maps:AttentionMaps,          # to fill
+        maps:Any,                    # to fill: AttentionMaps, or what a subclass fills
         unet:UNet2DConditionModel,   # that it hangs at
         layers:Iterable[str],        # names of the layers wanted
         steps:range|frozenset[int],  # numbers of the steps wanted
@@ -136,7 +136,13 @@ class Recorder:
         self._note(record)
         rows = _picture_rows(self.unet, record, self.perturbed, self.references)
         chosen = _select_rows(record, rows, self.batch_index)
-        self._keep({(stat, record.layer, record.step): _reduce(chosen, stat) for stat in self.maps.stats})
+        self._keep(self.reduce(chosen))
+
+    def reduce(self,
+        record:AttentionRecord,  # one layer at one step, the rows that become pictures
+    )->dict:                     # (..., layer, step) -> array
+        "What is kept of it: the statistics."
+        return {(stat, record.layer, record.step): _reduce(record, stat) for stat in self.maps.stats}
 
     def _begins_anew(self, record):
         "A step that goes back, or other subjects: a new run."
@@ -164,6 +170,26 @@ class Recorder:
                              "choose fewer with layers= or active_steps=, or raise limit_mb.")
         self.maps.maps.update(new)
 
+# %% ../../nbs/maps/07_record.ipynb #w070
+def check_watch(
+    unet:UNet2DConditionModel,            # pipe.unet
+    layers:str|Iterable[str]|None,        # as `capture` takes them
+    active_steps:Steps|None,              # as `capture` takes them
+    batch_index:int|None,                 # as `capture` takes it
+    limit_mb:float,                       # as `capture` takes it
+)->tuple[list[str], range|frozenset[int]]:  # names of layers, numbers of steps
+    "What shall be watched; ValueError before any model runs."
+    known = list(layer_grids(unet, (64, 64)))
+    if not (is_number(limit_mb) and limit_mb > 0):
+        raise ValueError(f"limit_mb={limit_mb!r} must be a positive number of megabytes.")
+    if batch_index is not None and not (is_whole(batch_index) and batch_index >= 0):
+        raise ValueError(f"batch_index={batch_index!r} must be None (mean) or the number of a picture in "
+                         "the batch, from 0.")
+    if not known:
+        raise ValueError(f"unet {type(unet).__name__} has no cross-attention layers (attn2), "
+                         "so there is nothing to watch: pass a text-to-image U-Net.")
+    return select_layers(known, layers), select_steps(active_steps)
+
 # %% ../../nbs/maps/07_record.ipynb #c054
 def capture(
     unet:UNet2DConditionModel,                 # pipe.unet
@@ -175,28 +201,43 @@ def capture(
     limit_mb:float=200,                        # more than this is refused
 )->AbstractContextManager[AttentionMaps]:      # `as maps`, filled while the block runs; all refusals come before it
     "Watch every installed cross-attention layer of a U-Net inside a with block; changes nothing that is drawn."
-    known = list(layer_grids(unet, (64, 64)))
-    if not (is_number(limit_mb) and limit_mb > 0):
-        raise ValueError(f"limit_mb={limit_mb!r} must be a positive number of megabytes.")
-    if batch_index is not None and not (is_whole(batch_index) and batch_index >= 0):
-        raise ValueError(f"batch_index={batch_index!r} must be None (mean) or the number of a picture in "
-                         "the batch, from 0.")
     maps = AttentionMaps(stats=check_stats(stats))
-    if not known:
-        raise ValueError(f"unet {type(unet).__name__} has no cross-attention layers (attn2), "
-                         "so there is nothing to watch: pass a text-to-image U-Net.")
-    names, steps = select_layers(known, layers), select_steps(active_steps)
-    return _watching(unet, Recorder(maps, unet, names, steps, batch_index, limit_mb*1e6))
+    names, steps = check_watch(unet, layers, active_steps, batch_index, limit_mb)
+    return watching(unet, Recorder(maps, unet, names, steps, batch_index, limit_mb*1e6))
 
 # %% ../../nbs/maps/07_record.ipynb #c055
-@contextmanager
-def _watching(unet, recorder)->Iterator[AttentionMaps]:
-    if getattr(unet, "attn_recorder", None) is not None:
-        raise RuntimeError("this U-Net is already being captured: leave the other with block first, "
+class Watchers:
+    "Recorders of different kinds at one U-Net."
+    def __init__(self,
+        *recorders:Recorder,  # each gets every record
+    ): self.recorders = recorders
+
+    @property
+    def maps(self)->AttentionMaps|None:
+        "Those of the capture among them."
+        return next((r.maps for r in self.recorders if isinstance(r.maps, AttentionMaps)), None)
+
+    def __call__(self, record:AttentionRecord)->None:
+        "Let everybody see it."
+        for recorder in self.recorders: recorder(record)
+
+def _beside(present, recorder):
+    "What hangs at the U-Net while two watch; RuntimeError for two of a kind."
+    if present is None: return recorder
+    if isinstance(present, Recorder) and type(present) is not type(recorder): return Watchers(present, recorder)
+    raise RuntimeError("this U-Net is already being captured: leave the other with block first, "
                            "or ask it for all statistics at once with stats=(...).")
-    before = vars(unet).get("attn_recorder", _watching)   # _watching stands for "no such attribute"
-    unet.attn_recorder = recorder
+
+@contextmanager
+def watching(
+    unet:UNet2DConditionModel,  # pipe.unet
+    recorder:Recorder,          # to hang there
+)->Iterator:                    # its maps
+    "Hang a recorder at a U-Net, beside one of another kind if there is one; afterwards all is as it was."
+    together = _beside(getattr(unet, "attn_recorder", None), recorder)
+    before = vars(unet).get("attn_recorder", watching)   # `watching` stands for "no such attribute"
+    unet.attn_recorder = together  # pyright: ignore[reportArgumentType]  (a plain attribute)
     try: yield recorder.maps
     finally:
-        if before is _watching: del unet.attn_recorder
+        if before is watching: del unet.attn_recorder
         else: unet.attn_recorder = before

@@ -116,8 +116,8 @@ def active_maps(
     unet:Any,     # the pipeline's U-Net
 )->AttentionMaps|None:     # None without one, and where somebody watches in another way
     "The maps of a capture around this call."
-    recorder = getattr(unwrap(unet), "attn_recorder", None)
-    return getattr(recorder, "maps", None)
+    maps = getattr(getattr(unwrap(unet), "attn_recorder", None), "maps", None)
+    return maps if isinstance(maps, AttentionMaps) else None
 
 # %% ../../nbs/pipeline/10_generation.ipynb #p1020
 def watched_stats(

@@ -67,9 +67,9 @@ function anymsExplorer(root, facts, store, ask) {
   const panels = facts.variants.map(name => {
     const picture = make('canvas', {role: 'img', 'data-kind': 'picture', width: size[0], height: size[1]});
     const heat = hasHeat ? make('canvas', {role: 'img', 'data-kind': 'heat', width: size[0], height: size[1]}) : null;
-    const low = make('span'), high = make('span');
+    const low = make('span'), high = make('span'), marks = make('div', {class: 'hint marks'});
     const scale = hasHeat ? make('div', {class: 'scale', 'aria-hidden': 'true'}, make('i', {style: 'background:linear-gradient(to right,' + facts.gradient.join(',') + ')'}), low, high) : null;
-    return {name, picture, heat, low, high, node: make('figure', {'data-variant': name}, make('figcaption', {text: name}), picture, heat, scale)};
+    return {name, picture, heat, low, high, marks, node: make('figure', {'data-variant': name}, make('figcaption', {text: name}), picture, marks, heat, scale)};
   });
   root.replaceChildren(
     make('div', {class: 'bar'}, choices.subject, choices.stat, choices.layer, choices.color_range, choices.seed, choices.film),
@@ -126,6 +126,10 @@ function anymsExplorer(root, facts, store, ask) {
     const who = facts.subjects.indexOf(get('subject')), film = found.film, heat = found.heat, at = v * facts.steps.length + t, missing = !facts.there[get('seed')][v];
     const ink = panel.picture.getContext('2d');
     if (missing) { for (const c of [panel.picture, panel.heat]) if (c) { c.getContext('2d').clearRect(0, 0, ...size); c.setAttribute('aria-label', panel.name + ': not drawn with this seed'); } return; }
+    const from = ((facts.marks || {})[get('seed')] || {})[panel.name] || {};   // a full dot: from this step on it holds
+    panel.marks.replaceChildren(...Object.entries(from).map(([name, step]) => make('span', {class: 'mark'},
+      make('span', {class: 'dot', style: step != null && facts.steps[t] >= step ? 'background:' + facts.colors[facts.subjects.indexOf(name)] : ''}),
+      name + (step == null ? ': not found' : ' from step ' + (step + 1)))));
     if (film) { tile(ink, film, at, true); if (get('boxes')) facts.boxes.forEach((_, i) => frame(ink, i, 4)); }
     panel.picture.setAttribute('aria-label', `${panel.name}: ${get('film') === 'belief' ? 'what the model believes at' : 'the picture after'} step ${facts.steps[t] + 1}`);
     if (!heat || !heat.image || !film) return;

@@ -16,12 +16,14 @@ can set; and each leaves a form in plain HTML on the page, for whoever opens the
     prompt    the prompt follows the boxes
     worker    a thread that works on the newest wish only
     player    boxes, controls and the picture they make (`play`)
+    reading   hover a place and see what it reads of each reference (`reading_page`)
 """
 from anyms import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     Selection="choices", ComparisonData="report",  # with the methods that `render` and `report` add
     static_explorer="page", LiveWidget="page",
+    reading_page="reading",
     Explorer="explorer", explore="explorer",
     Editor="editor", edit="editor",
     LatestOnlyWorker="worker", Superseded="worker",

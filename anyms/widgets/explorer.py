@@ -51,11 +51,12 @@ class Explorer(SelectionTraits):
 
     def __init__(self,
         comparison:Explorable|ComparisonData,  # Comparison, a Result, a list of Results, or their data
+        marks:pd.DataFrame|None=None,          # as `explore` takes them
         **choices:Any,  # where to begin (else at a telling step): fields of Selection
     ):
         unknown = sorted(choices.keys() - set(FIELDS))
         if unknown: raise TypeError(f"explore() has no choice {unknown[0]!r}; it has {', '.join(FIELDS)}.")
-        self.data = as_data(comparison)
+        self.data = as_data(comparison, marks)
         selection = self.data.select(**_as_fields(choices))
         if "step" not in choices: selection = replace(selection, step=self.data.telling_step(selection))
         super().__init__(facts=static_state(self.data), **dict(asdict(selection), variants=list(selection.variants)))
@@ -184,7 +185,8 @@ DOWNLOADS:dict[str, tuple[str, str, Callable]] = dict(
 # %% ../../nbs/widgets/05_explorer.ipynb #e016
 def explore(
     comparison:Explorable,  # from compare or Comparison.load; or a Result, or a list of Results
+    marks:pd.DataFrame|None=None,  # variant, seed, subject, step: from when on something holds, e.g. from `decided_steps`
     **choices:Any,  # where to begin: subject=, stat=, layer=, step=, seed=, variants=, color_range=, film=, alpha=, boxes=
 )->Explorer:        # TypeError, ValueError for what cannot be explored; what is merely missing is said in the panel
     "Sliders over a captured comparison, a column per variant; nothing is computed by the model."
-    return Explorer(comparison, **choices)
+    return Explorer(comparison, marks, **choices)

@@ -18,6 +18,7 @@ from typing import Any
 
 import anywidget
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from ..images import color, data_uri, evenly
@@ -136,7 +137,7 @@ def static_state(
 )->dict:                  # plain JSON
     "What never changes while one looks: choices, places, words."
     heads = [unused_name("in its box", data.names), unused_name("background", data.names)]
-    films = dict(films=data.films, filmTexts=[FILM_TEXTS[film] for film in data.films])
+    films = dict(marks=data.marks, films=data.films, filmTexts=[FILM_TEXTS[film] for film in data.films])
     gradient = ["#" + bytes(shade).hex() for shade in colorize(np.linspace(0, 1, 9)[None])[0]]
     return dict(**_choices(data), **_places(data), **films, notes=data.notes, size=data.tile_size(width), pace=PACE,
                 statTexts=STAT_QUESTIONS, counted=COUNTED, heads=heads, gradient=gradient)
@@ -243,9 +244,10 @@ def _still(data, moment):
 # %% ../../nbs/widgets/04_page.ipynb #p029
 def as_data(
     comparison:Explorable|ComparisonData,  # whatever can be explored
+    marks:pd.DataFrame|None=None,          # as `ComparisonData` takes them
 )->ComparisonData:
     "Its data, made where they are not made yet."
-    return comparison if isinstance(comparison, ComparisonData) else ComparisonData(comparison)
+    return comparison if isinstance(comparison, ComparisonData) else ComparisonData(comparison, marks)
 
 # %% ../../nbs/widgets/04_page.ipynb #p029bx
 def static_explorer(
@@ -255,9 +257,10 @@ def static_explorer(
     max_steps:int=8,                   # steps at most, evenly chosen
     seed:int|None=None,                # which seed; None: the first
     layer:str|None=None,               # a choice of layers, see ComparisonData.layers; None: all layers
+    marks:pd.DataFrame|None=None,      # variant, seed, subject, step: from when on something holds, e.g. from `decided_steps`
 )->str:                                # HTML; ValueError for a choice that is not there
     "A working explorer as HTML, without a kernel: slider, statistics, subjects."
-    data = as_data(comparison)
+    data = as_data(comparison, marks)
     whole_number("max_steps", max_steps, 1, unit="step")
     stats = data.stats[:2] if stats is None else list(stats)
     subjects = data.names[:6] if subjects is None else list(subjects)
