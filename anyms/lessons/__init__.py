@@ -4,6 +4,7 @@
 - `toy_attention`: one layer of attention whose output is a picture.
 - `live`: the same, alive in a page: boxes to drag, knobs, the difference of two variants.
 - `decided`: from which step on a subject is found in its box, in what the model believes.
+- `reading`: does attention read a reference where it should?
 - `exercises`: what an exercise is, and what there is to say to an answer.
 - `answers_method`: what makes an answer right in tutorials 1 to 3.
 - `answers_practice`: the same in tutorials 4 to 6.
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     toy="toy_attention", patch_colors="toy_attention",
     live_toy="live", KNOBS="live",
     decided_steps="decided", decision_curve="decided", decision_figure="decided", measure_decided="decided",
+    correspondence="reading", measure_correspondence="reading", draw_and_read="reading",
     Exercise="exercises", exercise="exercises", is_number="exercises", is_pair_of_numbers="exercises", is_form="exercises",
     IDEAS="answers_practice",
     EXERCISES="checks", check="checks", feedback="checks",
