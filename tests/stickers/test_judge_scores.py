@@ -10,17 +10,13 @@ from anyms.stickers.judge.scores import available_metrics, average_precision, bo
 
 
 def slow_ap(score, hit, total):
-    "Area under the envelope, the plain way."
+    "Mean of the best precision from each of 101 recalls on, the plain way."
     order = sorted(range(len(score)), key=lambda i: -score[i])
     points, right = [], 0
     for n, i in enumerate(order, 1):
         right += hit[i]
         points.append((right/total, right/n))
-    area, last = 0., 0.
-    for k, (recall, _) in enumerate(points):
-        area += (recall-last)*max(p for _, p in points[k:])
-        last = recall
-    return area
+    return sum(max((p for r, p in points if r >= recall), default=0.) for recall in np.linspace(0, 1, 101))/101
 
 @given(st.integers(0, 20), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
@@ -35,6 +31,73 @@ def test_a_weight_of_two_is_a_detection_seen_twice():
     twice = average_precision(score, hit, np.array([[2., 1, 1]]), np.array([3.]))
     assert twice == pytest.approx(slow_ap([.9, .9, .8, .7], [1, 1, 0, 1], 3))
     assert np.isnan(average_precision(score, hit, np.ones((1, 3)), np.zeros(1)))[0]
+
+@given(st.integers(1, 30), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_drawings_together_are_drawings_apart(k, seed):
+    rng = np.random.default_rng(seed)
+    score, hit = rng.integers(0, 6, k)/6, (rng.random(k) < .5).astype(float)   # many ties
+    weight = rng.integers(0, 4, (5, k))
+    total = np.array([w @ hit + extra for w, extra in zip(weight, (0, 1, 2, 3, 40))])
+    for ap, w, n in zip(average_precision(score, hit, weight.astype(float), total), weight, total):
+        if n: assert ap == pytest.approx(slow_ap(score.repeat(w), hit.repeat(w), n), abs=1e-12)
+        else: assert np.isnan(ap)
+
+# -- against pycocotools: boxes that are the true ones (IoU 1) or lie beside them (IoU 0), so that hits are known without our code
+NOUNS, LAYOUTS = ("fox", "hat", "tree"), 9
+
+def random_set(seed):
+    "Subjects (layout, noun, box) and detections (layout, noun, box, score, hit): missing ones, ghosts, repeats, ties."
+    rng = np.random.default_rng(seed)
+    subjects, detections = [], []
+    for layout in range(LAYOUTS):
+        for k in range(rng.integers(0, 5)):
+            subjects.append((layout, NOUNS[rng.integers(3)], [100.*k, 0., 50., 40.]))
+    for layout in range(LAYOUTS):
+        for noun, box in [(n, b) for i, n, b in subjects if i == layout]:
+            for _ in range(rng.choice([0, 1, 1, 1, 2])): detections.append([layout, noun, box, rng.integers(1, 7)/7])
+        for k in range(rng.integers(0, 3)): detections.append([layout, NOUNS[rng.integers(3)], [100.*k, 500., 50., 40.], rng.integers(1, 7)/7])
+    return subjects, detections
+
+def with_hits(subjects, detections):
+    "The surest detection of each true box hits; of two alike the first."
+    free = [(i, n, tuple(b)) for i, n, b in subjects]
+    hit = [0.]*len(detections)
+    for k in sorted(range(len(detections)), key=lambda k: -detections[k][3]):
+        layout, noun, box, _ = detections[k]
+        if (layout, noun, tuple(box)) in free:
+            free.remove((layout, noun, tuple(box)))
+            hit[k] = 1.
+    return hit
+
+def coco_ap50(subjects, detections):
+    "AP at IoU .5 of every noun, by pycocotools."
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+    truth, found = COCO(), COCO()
+    def filled(coco, rows, **more):
+        notes = [dict(id=k, image_id=row[0], category_id=NOUNS.index(row[1]), bbox=row[2], area=2000., iscrowd=0, **{n: row[3] for n in more})
+                 for k, row in enumerate(rows, 1)]
+        coco.dataset = dict(images=[dict(id=i) for i in range(LAYOUTS)], categories=[dict(id=j, name=n) for j, n in enumerate(NOUNS)], annotations=notes)
+        coco.createIndex()
+    filled(truth, subjects)
+    filled(found, detections, score=True)
+    evaluation = COCOeval(truth, found, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = evaluation.eval["precision"][0, :, :, 0, 2]   # IoU .5, all recalls, every noun, all areas, 100 detections
+    return np.where((precision > -1).all(0), precision.mean(0), np.nan)
+
+@pytest.mark.parametrize("seed", range(12))
+def test_average_precision_is_cocos(seed, capsys):
+    subjects, detections = random_set(seed)
+    hit, theirs = with_hits(subjects, detections), coco_ap50(subjects, detections)
+    for noun, ap in zip(NOUNS, theirs):
+        rows = [k for k, row in enumerate(detections) if row[1] == noun]
+        score, right = np.array([detections[k][3] for k in rows]), np.array([hit[k] for k in rows])
+        total = np.array([sum(n == noun for _, n, _ in subjects)])
+        ours = average_precision(score, right, np.ones((1, len(rows))), total)[0]
+        assert ours == pytest.approx(ap, abs=1e-12, nan_ok=True)
 
 def plain_rows(iou):
     "One subject and one hit per layout."
