@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OPTIONS', 'OFFLOAD', 'app', 'ERRORS', 'Version', 'Out', 'Seed', 'Prompt', 'LayoutFile', 'SubjectText', 'Model',
            'Adapter', 'Device', 'Dtype', 'Steps', 'Guidance', 'Scale', 'Negative', 'Size', 'Stats', 'Variant',
-           'Variants', 'Seeds', 'in_shell', 'demo', 'generate', 'compare', 'stickers', 'explore', 'doctor', 'train',
-           'docs', 'bench']
+           'Variants', 'Seeds', 'paper', 'in_shell', 'demo', 'generate', 'compare', 'stickers', 'explore', 'doctor',
+           'train', 'docs', 'bench']
 
 # %% ../nbs/07_cli.ipynb #c003
 import functools, os, re
@@ -16,6 +16,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import calm_threads, server
+from .paper.run import terminal
 from .storage import check_folder, check_writable, claim_folder, write_json
 
 # %% ../nbs/07_cli.ipynb #cl007
@@ -46,7 +47,7 @@ def _sentence(error):
     "A KeyError prints its sentence in quotes; take it as it was written."
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
-def _command(f):
+def _command(f, group=app):
     "Register a command; user errors become one sentence and exit code 2, an interruption code 130."
     @functools.wraps(f)
     def run(*args, **kw):
@@ -58,7 +59,7 @@ def _command(f):
             if os.environ.get("ANYMS_DEBUG"): raise
             typer.echo(f"anyms: {in_shell(_sentence(e))}", err=True)
             raise typer.Exit(2) from None
-    return app.command()(run)
+    return group.command()(run)
 
 # %% ../nbs/07_cli.ipynb #c007
 def _version(value: bool):
@@ -220,6 +221,8 @@ def explore(
     typer.echo(f"Opening {notebook}. The first pictures take some seconds; Ctrl-C ends it.")
     if code := server.run_server(command): raise typer.Exit(code)
 
+for _one in server.COMMANDS: _command(_one)
+
 # %% ../nbs/07_cli.ipynb #c037
 @_command
 def doctor(
@@ -289,3 +292,8 @@ def bench(
     out = claim_folder(out, "--out", FILES, "about.json")
     made = run_benchmarks(out, quick, net, adapter, size, rounds=rounds, device=device, compiled=compiled, echo=typer.echo)
     typer.echo(f"The tables are in {made}; the notebook bench/05_report draws them.")
+
+# %% ../nbs/07_cli.ipynb #clp42
+paper = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The paper's experiments, by one command each: draw, judge, tables.")
+app.add_typer(paper, name="paper")
+for _one in terminal.COMMANDS: _command(_one, paper)
