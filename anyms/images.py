@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTE', 'LARGEST', 'color', 'to_array', 'read_image', 'as_picture', 'square', 'pixel_repeats', 'repeat_pixels',
            'enlarge', 'pixel_edges', 'draw_label', 'draw_box', 'draw_text', 'beside', 'tile', 'evenly', 'image_bytes',
-           'png_bytes', 'figure_bytes', 'data_uri', 'write_png', 'read_png']
+           'png_bytes', 'figure_bytes', 'data_uri', 'write_png', 'read_png', 'shrink']
 
 # %% ../nbs/02_images.ipynb #im003
 import base64, io
@@ -327,3 +327,13 @@ def read_png(
     if image.width % own[0] or image.height % own[1]:
         raise ValueError(f"{image.size} pixels are no multiple of its own {own}")
     return (image if own == image.size else image.resize(own, Image.Resampling.NEAREST)), notes
+
+# %% ../nbs/02_images.ipynb #im901
+def shrink(
+    image:Image.Image,   # is not changed
+    side:int=256,        # of the longer side, at most
+)->Image.Image:          # RGB
+    "A picture small enough for a page."
+    image = image.convert("RGB")
+    if max(image.size) > side: image.thumbnail((side, side))
+    return image

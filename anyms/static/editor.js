@@ -25,10 +25,10 @@ function anymsEditor(root, model, on) {
   const known = make('datalist', {id: 'anyms' + Math.random().toString(36).slice(2)}, ...get('nouns').map(n => make('option', {value: n})));
   const list = make('div', {style: 'max-height:24em;overflow:auto'}), say = make('div', {class: 'say', role: 'status'}), gone = make('div', {class: 'say bad', role: 'alert'}), legend = make('div', {class: 'hint'});
   root.replaceChildren(
-    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => rename(add(spot()))}), undo, redo,
+    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => rename(add(free(.3)))}), undo, redo,
       make('label', {}, snap, make('b', {text: 'snap to tokens'})), make('label', {}, make('b', {text: 'show'}), level), mayHide, legend),
-    board, say, gone, list, known,
-    make('div', {class: 'hint', text: 'Drag a box to move it, a corner or an edge to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Enter renames, Delete removes it, Ctrl+Z undoes.'}));
+    anymsTray(model, on, board, place), board, say, gone, list, known,
+    make('div', {class: 'hint', text: 'Drag a box to move it, a corner or an edge to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Enter renames, Delete removes it, Ctrl+Z undoes. A picture of your own: drop its file on the board, or paste it.'}));
   root.addEventListener('keydown', e => {    // undo, but not while a text is being typed: there it is the text's own
     const key = e.key.toLowerCase(), typing = e.target.matches('input[type=text], input[type=number]') && e.target.value !== e.target.defaultValue;
     if (!(e.ctrlKey || e.metaKey) || e.altKey || typing || !['z', 'y'].includes(key)) return;
@@ -63,20 +63,54 @@ function anymsEditor(root, model, on) {
   }
   const sized = ([x0, y0, x1, y1], dx, dy, part = 'se') => fit([part.includes('w') ? clamp(x0 + dx, 0, x1 - .02) : x0, part.includes('n') ? clamp(y0 + dy, 0, y1 - .02) : y0,
     part.includes('e') ? clamp(x1 + dx, x0 + .02, 1) : x1, part.includes('s') ? clamp(y1 + dy, y0 + .02, 1) : y1]);
+  const waiting = new Map();               // what was placed, until Python has it: two stickers a second apart must not take one place
+  const present = () => [...get('boxes'), ...waiting.values()];
+  const next = () => 1 + Math.max(-1, ...present().map(b => b.id), get('last'));
   function add(box, save = true) {
-    const boxes = copy(), id = 1 + Math.max(-1, ...boxes.map(b => b.id), get('last')), names = boxes.map(b => b.name);
-    const spare = get('library').find(n => !names.includes(n));
-    let name = spare || 'subject', n = 1;
-    while (names.includes(name)) name = 'subject ' + ++n;
+    const boxes = copy(), id = next(), names = boxes.map(b => b.name);
+    const name = get('library').find(n => !names.includes(n)) || fresh('subject');
     boxes.push({id, name, box: fit(box), priority: 0, scale: 1});
     if (save) begin();
     model.set('last', id); model.set('boxes', boxes); model.set('selected', id);
     if (save) model.save_changes();
     return id;
   }
-  function spot() {                        // for a new box: down the diagonal, so that several do not hide each other
-    const at = .08 + .09 * (get('boxes').length % 6);
-    return [at, at, at + .3, at + .3];
+  function extent(side) {                  // of a square on the picture, in shares of width and height
+    const [W, H] = size();
+    return [side * Math.min(1, H / W), side * Math.min(1, W / H)];
+  }
+  function free(side = .4) {               // for a new box: where it hides least of the others
+    const [w, h] = extent(side), shared = ([a, b, c, d], x, y) => Math.max(0, Math.min(c, x + w) - Math.max(a, x)) * Math.max(0, Math.min(d, y + h) - Math.max(b, y));
+    const spots = [.5, .06, .28].flatMap(y => [.04, .56, .3].map(x => [x, y]));
+    const hidden = spots.map(([x, y]) => present().reduce((sum, b) => sum + shared(b.box, x, y), 0)), [x, y] = spots[hidden.indexOf(Math.min(...hidden))];
+    return [x, y, x + w, y + h];
+  }
+  function around(at) {                    // a box whose middle is at a point of the window
+    const [x, y] = inside(at), [w, h] = extent(.4);
+    return moved([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 0, 0);
+  }
+  function inside([left, top]) {
+    const r = board.getBoundingClientRect();
+    return [(left - r.left) / r.width, (top - r.top) / r.height];
+  }
+  function place(noun, drawing, at) {      // a sticker; dropped on a box without a picture, it becomes that box's
+    const holds = (b, [x, y]) => b.box[0] <= x && x <= b.box[2] && b.box[1] <= y && y <= b.box[3];
+    const bare = at && get('boxes').find(b => !get('thumbs')[b.id] && holds(b, inside(at)));
+    if (bare) once(bare.id, b => { b.name = fresh(noun, b.id); b.drawing = drawing; });
+    else model.send({sticker: {...promised(fresh(noun), at), drawing}});
+  }
+  function promised(name, at) {            // a new box that Python is asked for
+    const entry = {id: next(), name, box: fit(at ? around(at) : free())};
+    waiting.set(entry.id, entry);
+    return entry;
+  }
+  let naming = null;                       // id of a box that waits for its picture to come, then for its name
+  async function own(file, node, at) {     // a picture of one's own: for the box under it, or for a new one
+    const content = await file.arrayBuffer(), word = file.name.replace(/\.\w+$/, '').replace(/[^\p{L}]+/gu, ' ').trim();
+    if (node) return model.send({image: +node.dataset.id, file: file.name}, undefined, [content]);
+    const entry = promised(fresh(word && word !== 'image' ? word : 'picture'), at);
+    naming = entry.id;
+    model.send({place: entry, file: file.name}, undefined, [content]);
   }
   function remove(id) {
     const boxes = copy(), at = boxes.findIndex(b => b.id === id), next = boxes[at + 1] || boxes[at - 1];
@@ -146,7 +180,7 @@ function anymsEditor(root, model, on) {
   }
 
   let drag = null;
-  const point = e => { const r = board.getBoundingClientRect(); return [(e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height]; };
+  const point = e => inside([e.clientX, e.clientY]);
   board.addEventListener('pointerdown', e => {
     const [x, y] = point(e), g = e.target.closest && e.target.closest('g.box');
     if (g) { const b = get('boxes').find(c => c.id === +g.dataset.id); drag = {id: b.id, part: e.target.dataset.part || 'move', x, y, box: [...b.box]}; }
@@ -209,7 +243,7 @@ function anymsEditor(root, model, on) {
     return pick;
   }
   function fresh(name, id) {                // a name that no other box has: fox, fox 2, fox 3
-    const taken = get('boxes').filter(c => c.id !== id).map(c => c.name);
+    const taken = present().filter(c => c.id !== id).map(c => c.name);
     let n = 1, found = name;
     while (taken.includes(found)) found = `${name} ${++n}`;
     return found;
@@ -239,9 +273,13 @@ function anymsEditor(root, model, on) {
   }
   const pictured = () => Boolean(get('picture')) && under.checked;
   const all = () => { words(); tokens(); paint(); table(); };
-  ['boxes', 'palette', 'size', 'thumbs', 'drawings'].forEach(n => on('change:' + n, () => { paint(); table(); }));
+  ['boxes', 'palette', 'size', 'thumbs', 'drawings'].forEach(n => on('change:' + n, () => { arrived(); paint(); table(); named(); }));
+  const arrived = () => { for (const b of get('boxes')) waiting.delete(b.id); };
+  const named = () => { if (naming != null && get('boxes').some(b => b.id === naming)) { rename(naming); naming = null; } };
+  anymsOwnPictures(root, board, own);
   on('change:cells', tokens);
   ['message', 'bad', 'snap', 'undoable', 'redoable'].forEach(n => on('change:' + n, words));
+  on('change:bad', () => { if (get('bad')) waiting.clear(); });
   on('change:picture', () => { words(); paint(); });
   on('change:level', all);
   on('comm_live_update', () => { gone.textContent = 'The kernel of this editor is gone: what you see stays, but Python no longer follows. Run the cell again.'; });

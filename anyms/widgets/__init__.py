@@ -9,8 +9,8 @@ can set; and each leaves a form in plain HTML on the page, for whoever opens the
     report    one moment as a figure, a table, and with everything behind it a ZIP
     page      sheets of tiles, and a working explorer as one piece of HTML (`static_explorer`)
     explorer  sliders over a captured comparison (`explore`)
-    library   where the pictures of new boxes come from
-    board     a layout as a picture, a table, a page; a subject as the page knows it
+    library   where the pictures of new boxes come from, and what lies in the sticker tray
+    board     a layout as a picture, a table, a page; a subject as the page knows it; what is to be said
     history   what can be taken back
     editor    boxes that are moved, resized, drawn, undone (`edit`)
     prompt    the prompt follows the boxes

@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['Explorable', 'FILMS', 'Selection', 'as_comparison', 'check_subjects', 'in_all', 'has_maps', 'offered_films',
-           'shared_record', 'layer_choices']
+           'shared_record', 'layer_choices', 'nested_marks']
 
 # %% ../../nbs/widgets/00_choices.ipynb #k003
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+
+import numpy as np
+import pandas as pd
 
 from ..layout.grids import Grid
 from ..pipeline.comparison import Comparison
@@ -120,3 +123,17 @@ def _without_repeats(choices):
     for label, layers in choices.items():
         if len(layers) == 1 or layers and layers not in kept.values(): kept[label] = layers
     return kept
+
+# %% ../../nbs/widgets/00_choices.ipynb #k041
+def nested_marks(
+    marks:pd.DataFrame|None,  # variant, seed, subject, step (nan: never)
+)->dict[str, dict[str, dict[str, int|None]]]:  # seed -> variant -> subject -> step
+    "Marks as the page reads them; ValueError for a table without these columns."
+    if marks is None: return {}
+    missing = sorted({"variant", "seed", "subject", "step"} - set(marks))
+    if missing: raise ValueError(f"marks has no column {missing[0]!r}: give a table of variant, seed, subject, step")
+    nested = {}
+    for row in marks.itertuples():
+        step = None if np.isnan(row.step) else int(row.step)
+        nested.setdefault(str(row.seed), {}).setdefault(row.variant, {})[row.subject] = step
+    return nested

@@ -19,14 +19,13 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from ..attention.variants import VARIANTS
-from ..images import data_uri
+from ..images import data_uri, shrink
 from ..layout.layout import Layout
 from ..pipeline.generation import generate
 from ..pipeline.result import Result
 from ..stickers.world.sprites import nouns
-from .board import board_page
-from .data import shrink
-from .editor import NO_PICTURE, Editor
+from .board import NO_PICTURE, board_page
+from .editor import Editor
 from .page import html_page, static_source
 from .prompt import rewrite_prompt
 from .worker import LatestOnlyWorker, Superseded

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..images import color, data_uri
+from ..images import color, data_uri, shrink
 from ..maps.reads import ReadMaps, cell_grid, read_map
 from ..pipeline.result import Result
 from ..validate import whole_number
-from .data import shrink
 from .page import html_page, script_json, still_image
 
 # %% ../../nbs/widgets/13_reading.ipynb #hp006

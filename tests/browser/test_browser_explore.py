@@ -19,9 +19,10 @@ def test_one_command_to_the_first_moved_slider(page, tmp_path):
     try:
         wait_for(port, server, log)
         page.goto(f"http://127.0.0.1:{port}/", timeout=280_000)
-        slider = page.locator(".anyms input[type=range]").first
+        page.locator(".anyms-editor .tray .tile").first.wait_for(timeout=60_000)
+        slider = page.locator(".anyms-explorer input[type=range]").first
         slider.wait_for(timeout=60_000)
-        panel = page.locator(".anyms").first
+        panel = page.locator(".anyms-explorer").first
         slider.focus()
         value, before = slider.input_value(), panel.screenshot()
         page.keyboard.press("Home")

@@ -6,7 +6,7 @@ from anyms.layout.layout import Layout
 from anyms.layout.subject import Subject
 from anyms.stickers.world.sprites import DRAWINGS, sprite, all_sprites
 from anyms.widgets.editor import edit
-from anyms.widgets.editor import NO_PICTURE
+from anyms.widgets.board import NO_PICTURE
 from comparisons import a_layout, added, renamed, same, talk
 from conftest import picture
 

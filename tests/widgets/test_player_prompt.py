@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from anyms.widgets.player import play
-from anyms.widgets.editor import NO_PICTURE
+from anyms.widgets.board import NO_PICTURE
 from comparisons import a_layout, added, renamed, same
 
 

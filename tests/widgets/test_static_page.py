@@ -84,11 +84,11 @@ def test_names_are_escaped_everywhere(name):
         assert "\u2028" not in re.search(r"(?s)<script>.*</script>", page)[0]
     explore(runs).image()
     explore(runs).report()
-    for source in ("page.js", "explorer.js", "editor.js", "toy.js", "reading.js"):
+    for source in ("page.js", "explorer.js", "tray.js", "editor.js", "toy.js", "reading.js"):
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", static_source(source))
 
 def test_scripts_need_nothing_from_outside():
-    for name in ("page.js", "explorer.js", "editor.js", "toy.js", "reading.js", "widgets.css"):
+    for name in ("page.js", "explorer.js", "tray.js", "editor.js", "toy.js", "reading.js", "widgets.css"):
         source = static_source(name)
         assert set(re.findall(r"https?://[^\s'\"]+", source)) <= {"http://www.w3.org/2000/svg"}
         assert "import(" not in source and "url(" not in source
@@ -105,7 +105,7 @@ def test_every_statistic_is_said_in_a_sentence():
 
 def test_controls_of_the_page_have_names():
     "Whatever is made without a text of its own has a label."
-    for source in ("page.js", "explorer.js", "editor.js", "toy.js", "reading.js"):
+    for source in ("page.js", "explorer.js", "tray.js", "editor.js", "toy.js", "reading.js"):
         code = static_source(source)
         for tag in re.findall(r"make\('(?:select|input)', \{[^}]*", code):
             assert any(word in tag for word in ("aria-label", "data-name")), tag
