@@ -11,7 +11,7 @@ from anyms import cli, demo
 from anyms.pipeline.result import Result
 from anyms.pipeline.comparison import Comparison
 
-COMMANDS = ["demo", "generate", "compare", "stickers", "train", "explore", "docs", "bench", "doctor"]
+COMMANDS = ["demo", "generate", "compare", "stickers", "train", "explore", "docs", "bench", "doctor", "lesson"]
 FOX, CROWN = ["--subject", "fox@.0,.5,.5,1"], ["--subject", "crown@.25,0,.75,.6"]
 
 
@@ -84,6 +84,18 @@ def test_docs_passes_on(monkeypatch, tmp_path):
 def test_docs_says_why_not(tmp_path):
     done = run("docs", "--root", tmp_path)
     assert done.exit_code == 2 and "clone of the repository" in done.stderr
+
+
+@pytest.mark.parametrize("name, content, said", [("a.txt", None, "must be a .html file"), ("a.html", "my own page", "has not written it")])
+def test_lesson_overwrites_nothing_of_yours(tiny, tmp_path, name, content, said):
+    if content: (tmp_path/name).write_text(content)
+    done = run("lesson", "--html", tmp_path/name)
+    assert done.exit_code == 2 and said in done.stderr and not tiny
+
+
+def test_lesson_refuses_what_no_hour_has(tiny, tmp_path):
+    done = run("lesson", "--html", tmp_path/"a.html", "--cases", "0")
+    assert done.exit_code == 2 and "cases" in done.stderr and not (tmp_path/"a.html").exists()
 
 
 @pytest.mark.parametrize("words, said", [(["quality"], "there is: speed"), (["speed", "--rounds", "0"], "at least 1"),

@@ -81,9 +81,13 @@ def correspondence(
     if min(y1 - y0, x1 - x0) < 3: return Correspondence(float("nan"), float("nan"))
     image = cast(Image.Image, layout[subject].image)    # it was read, so it is there
     should = true_places(layout[subject].box, image, grid)[y0:y1, x0:x1]
-    pairs = [(places[y0:y1, x0:x1, axis].ravel(), should[..., axis].ravel()) for axis in (0, 1)]
-    r = np.mean([np.corrcoef(read, right)[0, 1] for read, right in pairs])
-    slope = np.mean([np.polyfit(right, read, 1)[0] for read, right in pairs])
+    return _compared(places[y0:y1, x0:x1], should)
+
+def _compared(read, right):
+    "Places that are read and places that should be [h w 2]."
+    pairs = [(read[..., axis].ravel(), right[..., axis].ravel()) for axis in (0, 1)]
+    r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+    slope = np.mean([np.polyfit(b, a, 1)[0] for a, b in pairs])
     return Correspondence(float(r), float(slope))
 
 # %% ../../nbs/lessons/08_reading.ipynb #co015

@@ -11,7 +11,7 @@ import pytest
 from anyms.attention.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]/"nbs"
-FOLDERS = ["attention", "maps", "lessons"]  # of notebooks whose cells run in seconds
+FOLDERS = ["attention", "maps", "lessons", "paper/metrics", "paper/study"]  # of notebooks whose cells run in seconds
 FOLDED = [p for folder in FOLDERS for p in sorted((ROOT/folder).glob("*.ipynb")) if "</summary>" in p.read_text("utf8")]
 
 
