@@ -158,6 +158,10 @@ def keep_scales(
         for processor, scale in kept: processor.scale[:] = scale
 
 # %% ../../nbs/pipeline/10_generation.ipynb #c045
+def _recorder(unet, stats):
+    "A capture, where somebody asked for heatmaps."
+    return capture(unet, stats=several("stats", stats)) if stats else nullcontext()
+
 def draw(
     request:Request,                    # what was asked
     words:dict[str, list[int]]|None,    # as `generate` got them
@@ -167,7 +171,7 @@ def draw(
 )->Result:
     "One picture, while the U-Net is ours alone."
     pipe, attention, latents, predictions = request.pipe, request.attention, {}, {}
-    recorder = capture(pipe.unet, stats=several("stats", stats)) if stats else nullcontext()
+    recorder = _recorder(pipe.unet, stats)
     attention.words = words_on_canvas(request, words, stats)
     embeds, attention.null = encode(request)
     counting = count_steps(pipe.scheduler, predictions if step_images else None)
@@ -177,8 +181,8 @@ def draw(
         with progress_bar(pipe, progress, "{variant} seed {seed}".format(**request.settings)), memory_errors(pipe):
             image, seconds = call_pipeline(request, embeds, extra)
         fill_in_maps(pipe.unet, request.canvas.layout.names, request.layout.names)
-    frames = [decode_latents(pipe, kept, image) if kept else None for kept in (latents, predictions)]
-    return Result(image, request.layout, settings_of(request, image), seconds, maps, *frames)
+    films = (decode_latents(pipe, kept, image) if kept else None for kept in (latents, predictions))
+    return Result(image, request.layout, settings_of(request, image), seconds, maps, *films)
 
 # %% ../../nbs/pipeline/10_generation.ipynb #p1026
 def encode(

@@ -221,6 +221,11 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
     "nbs/reference_training.md": (
         "Reference: training, judge, benchmark", "The same for what teaches, judges and times",
         ("stickers.training", "stickers.ablation", "stickers.judge", "stickers.protocol", "bench")),
+    "nbs/reference_paper.md": (
+        "Reference: the paper's experiments", "The same for cases, runs, judges, figures and the vote",
+        ("paper.cases", "paper.run", "paper.metrics", "paper.figures", "paper.study")),
+    "nbs/reference_methods.md": (
+        "Reference: the paper's methods", "The same for every method of its tables", ("paper.methods",)),
 }
 
 def stands_on(

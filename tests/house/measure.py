@@ -113,6 +113,7 @@ def repeated(least=6):
     for path in modules():
         lines = [re.sub(r"\s*#.*", "", line).strip() for line in code_lines(path.read_text("utf8"))]
         lines = [line for line in lines if line and not line.startswith(("import ", "from ", "@", '"', ")", "]"))]
+        lines = [line for line in lines if not re.fullmatch(r"[\w*]+:.*,|def (draw|prepare|attention)\(self,", line)]  # one interface, many classes
         for i in range(len(lines) - least + 1):
             key = tuple(lines[i:i + least])
             for other, j in windows.setdefault(key, []):
