@@ -29,6 +29,7 @@ def solutions(path):
 def test_folded_solutions_run(path, monkeypatch):
     known, module = dict(VARIANTS), ModuleType(f"solutions_of_{path.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
+    monkeypatch.chdir(path.parent)   # as a notebook: stored tables lie beside the page
     compiled = Compile()  # remembers `from __future__` from cell to cell, as a notebook does
     try:
         for code in [*cells(path, "code"), *solutions(path)]: exec(compiled(code, str(path), "exec"), module.__dict__)
