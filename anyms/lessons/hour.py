@@ -129,7 +129,7 @@ def _words(drawn):
     "What a reference and a box add."
     runs, seed, layout = drawn.runs, drawn.runs.seeds[0], drawn.runs.layout
     before, first, last = runs["crop_merge", seed].image, layout.names[0], layout.names[-1]
-    three = {"words only": runs["text_only", seed].image, "boxes": layout.draw(), "words, references, boxes": before}
+    three = {"the words alone": runs["text_only", seed].image, "the boxes alone": layout.draw(), "words, references, boxes": before}
     return Chapter(
         "A word is not a picture", 10,
         [f"“{drawn.moved.settings['prompt']}”",

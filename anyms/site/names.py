@@ -210,7 +210,9 @@ def reference_entry(
 REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
     "nbs/reference.md": (
         "Reference", "Every public name of the library: what it takes, what it gives, and where it is explained",
-        ("layout", "attention", "maps", "pipeline")),
+        ("layout", "attention", "maps")),
+    "nbs/reference_pipeline.md": (
+        "Reference: pictures", "The same for loading, drawing, comparing and keeping", ("pipeline",)),
     "nbs/reference_workshop.md": (
         "Reference: screen and workshop", "The same for what all floors share, widgets, lessons, commands and this site",
         ("validate", "storage", "images", "attention.toy", "attention.cache",
