@@ -224,8 +224,10 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
         "Reference: training, judge, benchmark", "The same for what teaches, judges and times",
         ("stickers.training", "stickers.ablation", "stickers.judge", "stickers.protocol", "bench")),
     "nbs/reference_paper.md": (
-        "Reference: the paper's experiments", "The same for cases, runs, judges, figures and the vote",
-        ("paper.cases", "paper.run", "paper.metrics", "paper.figures", "paper.study")),
+        "Reference: the paper's experiments", "The same for cases, runs and figures",
+        ("paper.cases", "paper.run", "paper.figures")),
+    "nbs/reference_votes.md": (
+        "Reference: the paper's judges", "The same for who judges pictures: nets, and a class that votes", ("paper.metrics", "paper.study")),
     "nbs/reference_methods.md": (
         "Reference: the paper's methods", "The same for every method of its tables", ("paper.methods",)),
 }
