@@ -219,10 +219,10 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
          "widgets", "lessons", "shell", "demo", "doctor", "server", "site")),
     "nbs/reference_stickers.md": (
         "Reference: stickers", "The same for the sticker world and the embedded model",
-        ("stickers.world", "stickers.model", "stickers.language", "stickers.card", "stickers.card_text")),
+        ("stickers.world", "stickers.model", "stickers.language", "stickers.card", "stickers.card_text", "stickers.protocol")),
     "nbs/reference_training.md": (
         "Reference: training, judge, benchmark", "The same for what teaches, judges and times",
-        ("stickers.training", "stickers.ablation", "stickers.judge", "stickers.protocol", "bench")),
+        ("stickers.training", "stickers.ablation", "stickers.judge", "bench")),
     "nbs/reference_paper.md": (
         "Reference: the paper's experiments", "The same for cases, runs and figures",
         ("paper.cases", "paper.run", "paper.figures")),
