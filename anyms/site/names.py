@@ -212,11 +212,11 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
         "Reference", "Every public name of the library: what it takes, what it gives, and where it is explained",
         ("layout", "attention", "maps")),
     "nbs/reference_pipeline.md": (
-        "Reference: pictures", "The same for loading, drawing, comparing and keeping", ("pipeline",)),
+        "Reference: pictures and screen", "The same for drawing, comparing and keeping, and for widgets", ("pipeline", "widgets")),
     "nbs/reference_workshop.md": (
-        "Reference: screen and workshop", "The same for what all floors share, widgets, lessons, commands and this site",
+        "Reference: workshop", "The same for what all floors share, lessons, commands and this site",
         ("validate", "storage", "images", "attention.toy", "attention.cache",
-         "widgets", "lessons", "shell", "demo", "doctor", "server", "site")),
+         "lessons", "shell", "demo", "doctor", "server", "site")),
     "nbs/reference_stickers.md": (
         "Reference: stickers", "The same for the sticker world and the embedded model",
         ("stickers.world", "stickers.model", "stickers.language", "stickers.card", "stickers.card_text", "stickers.protocol")),
