@@ -14,7 +14,7 @@ FEW = Sampling(3, 3., 2)
 
 
 def case_of(*boxes, names=("fox", "hat", "cat"), scene="beach", **kw):
-    subjects = [CaseSubject(name, StickerReference(name, "noto"), Box(*box), priority) for priority, (name, box) in enumerate(zip(names, boxes))]
+    subjects = [CaseSubject(name, StickerReference(name.rstrip("0123456789 "), "noto"), Box(*box), priority) for priority, (name, box) in enumerate(zip(names, boxes))]
     return Case("demo", "fox hat", tuple(subjects), scene, **kw)
 
 
