@@ -57,7 +57,7 @@ class Classroom(anywidget.AnyWidget):
     "Table 3, filling. The page asks every two seconds."
     if TYPE_CHECKING:
         def __getattr__(self, name:str)->Any: ...  # the methods that are added below
-    _esm = _source("explorer.js", "classroom.js") + "\nexport default anymsClassroom;\n"
+    _esm = _source("page.js", "classroom.js") + "\nexport default anymsClassroom;\n"
     _css = _source("widgets.css")
     names = T.Bool(False).tag(sync=True)      # do the bars have their names?
     words = T.Unicode().tag(sync=True)        # how far everybody is

@@ -58,7 +58,7 @@ class StudyPage(anywidget.AnyWidget):
     "The vote on the screen."
     if TYPE_CHECKING:
         def __getattr__(self, name:str)->Any: ...  # the methods that are added below
-    _esm = _source("explorer.js", "study.js") + "\nexport default anymsLiveStudy;\n"
+    _esm = _source("page.js", "study.js") + "\nexport default anymsLiveStudy;\n"
     _css = _source("widgets.css", "study.css")
     facts = T.Dict().tag(sync=True)
     stage = T.Unicode("consent").tag(sync=True)   # 'consent', 'vote' or 'thanks'

@@ -60,7 +60,7 @@ def still_study(
     "Write the vote as one HTML file that needs nothing else."
     study, file = open_study(folder), Path(file)
     call = f"anymsStillStudy(root, {script_json(still_facts(study))})"
-    body = html_page("study", "<noscript>This vote needs JavaScript.</noscript>", call, ["explorer.js", "study.js"])
+    body = html_page("study", "<noscript>This vote needs JavaScript.</noscript>", call, ["page.js", "study.js"])
     style = f"<style>{static_source('study.css')}</style>"
     page = f"{HEAD}<title>{escape(study.title)}</title>\n<body>{body}\n{style}</body></html>\n"
     with atomic_file(file) as draft: draft.write_text(page, "utf8")
