@@ -227,7 +227,7 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
         "Reference: the paper's experiments", "The same for cases, runs and figures",
         ("paper.cases", "paper.run", "paper.figures")),
     "nbs/reference_votes.md": (
-        "Reference: the paper's judges", "The same for who judges pictures: nets, and a class that votes", ("paper.metrics", "paper.study")),
+        "Reference: the paper's judges", "The same for nets that judge, and a class that votes", ("paper.metrics", "paper.study")),
     "nbs/reference_methods.md": (
         "Reference: the paper's methods", "The same for every method of its tables", ("paper.methods",)),
 }
