@@ -22,6 +22,7 @@ from ...layout.grids import Grid
 from ..cases.case import Case
 from .method import Method, register_method
 from .sampling import Sampling, canvas_of, sample
+from ...pipeline.steps import decoding_type
 from ...stickers.world.backgrounds import PLACES
 from ...validate import one_of
 
@@ -89,15 +90,9 @@ def encode_latents(
     pictures:Sequence[Image.Image], # RGB, all of one size [b]
 )->Tensor:                          # what the U-Net works on [b c h w]
     "Pictures as latents, without any noise."
-    vae, dtype = pipe.vae, pipe.vae.dtype
-    careful = dtype == torch.float16 and bool(getattr(vae.config, "force_upcast", False))
-    pixels = pipe.image_processor.preprocess(list(pictures))
-    if careful: vae.to(torch.float32)
-    try:
-        found:Any = vae.encode(pixels.to(vae.device, vae.dtype))
-        latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
-    finally:
-        if careful: vae.to(dtype)
+    vae, pixels = pipe.vae, pipe.image_processor.preprocess(list(pictures))
+    with decoding_type(vae): found:Any = vae.encode(pixels.to(vae.device, vae.dtype))
+    latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
     return (latents*vae.config.scaling_factor).to(pipe.unet.dtype)
 
 # %% ../../../nbs/paper/methods/05_paste.ipynb #pa023

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .paste import encode_latents
 from ...pipeline.canvas import picture_size
 from ...validate import instance, number, one_of, whole_number
 
@@ -46,25 +47,13 @@ def _fit(picture, size):
     whole = all(wanted % side == 0 for wanted, side in zip(size, picture.size))
     return ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS)
 
-@contextmanager
-def _precise(vae):
-    "Inside, an autoencoder that overflows in half precision (SDXL's) has whole precision."
-    own = vae.dtype
-    if own == torch.float16 and vae.config.force_upcast: vae.to(torch.float32)
-    try: yield
-    finally: vae.to(own)
-
-@torch.no_grad()
 def encode_photos(
     pipe:DiffusionPipeline,          # its autoencoder
     pictures:Sequence[Image.Image],  # b of them, of any size
 )->Tensor:                           # [b c h w]
     "Pictures as the U-Net works on them."
     height, width = picture_size(pipe)
-    pixels = pipe.image_processor.preprocess([_fit(picture, (width, height)) for picture in pictures])
-    with _precise(pipe.vae): encoded = pipe.vae.encode(pixels.to(pipe.vae.device, pipe.vae.dtype))
-    latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-    return latents.to(pipe.unet.dtype)*pipe.vae.config.scaling_factor
+    return encode_latents(pipe, [_fit(picture, (width, height)) for picture in pictures])
 
 # %% ../../../nbs/paper/methods/20_tune.ipynb #tu013
 def encode_pairs(

@@ -18,5 +18,5 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     Sam="masks", on_white="masks", find_cutout="masks", reference_crop="masks",
     Clip="embedders", Dino="embedders", DreamSim="dreamsim", open_dreamsim="dreamsim",
     PhotoJudge="photo_rows", PhotoParts="photo_rows", photo_tables="photo_rows", open_parts="photo_rows",
-    PictureCost="cost", cost_of="cost", method_cost="cost",
+    PictureCost="cost", cost_of="cost", method_cost="cost", peak_bytes="cost", reset_peak="cost",
 ))

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-import resource
-import sys
 import time
 
 from diffusers import DiffusionPipeline
@@ -23,33 +21,10 @@ from torch import Tensor
 from ..cases.case import Case
 from ..methods.method import Method
 from ..methods.sampling import count_calls
+from ..metrics.cost import peak_bytes, reset_peak
 from .store import Store, digest
 from .units import Plan
 from ...storage import read_json, write_json
-
-# %% ../../../nbs/paper/run/02_costs.ipynb #co006
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")   # see man 5 proc
-
-# %% ../../../nbs/paper/run/02_costs.ipynb #co006p1
-def _reset_peak(device):
-    "Begin a new peak, where the system lets us."
-    if device.type == "cuda": return torch.cuda.reset_peak_memory_stats(device)
-    try: _RESET.write_text("5")
-    except OSError: pass
-
-# %% ../../../nbs/paper/run/02_costs.ipynb #co006p2
-def _peak_of_process():
-    "The largest size that this process had, in bytes."
-    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
-    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-    if found: return 1024*found[0]
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024*most
-
-# %% ../../../nbs/paper/run/02_costs.ipynb #co006p3
-def _peak(device):
-    "Bytes since `_reset_peak`."
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_process()
 
 # %% ../../../nbs/paper/run/02_costs.ipynb #co008
 @dataclass
@@ -57,7 +32,7 @@ class Cost:
     "What a unit's drawing took."
     seconds:float = 0.      # by the clock
     evaluations:int = 0     # pictures that went through the U-Net
-    peak_bytes:int = 0      # see above
+    peak_bytes:int = 0      # of the device, or of the process (see `peak_bytes`)
 
     def of_one(self,
         pictures:int,  # that were drawn
@@ -73,12 +48,12 @@ def measured(
 )->Iterator[Cost]:           # filled in at the end
     "Take the time, the evaluations and the peak of what is drawn inside."
     cost, cuda = Cost(), pipe.device.type == "cuda"
-    _reset_peak(pipe.device)
+    reset_peak(pipe.device)
     if cuda: torch.cuda.synchronize()
     start = time.perf_counter()
     with count_calls(pipe.unet) as calls: yield cost
     if cuda: torch.cuda.synchronize()
-    cost.seconds, cost.evaluations, cost.peak_bytes = time.perf_counter() - start, calls.rows, _peak(pipe.device)
+    cost.seconds, cost.evaluations, cost.peak_bytes = time.perf_counter() - start, calls.rows, peak_bytes(pipe.device)
 
 # %% ../../../nbs/paper/run/02_costs.ipynb #co012
 SHARED = "subjects"   # tuned weights that several methods read
