@@ -8,6 +8,7 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjectionBlock, Multi
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+import anyms
 from anyms.layout.boxes import Box
 from anyms.paper.cases.case import Case, CaseSubject, StickerReference
 from anyms.paper.methods.method import METHODS
@@ -223,3 +224,8 @@ def test_layers_go_where_the_numbers_say(pipe, weights):
 def test_the_row():
     assert METHODS["ms_weights"].title == "MS-Diffusion (their weights)" and METHODS["ms_weights"].trained is None
     assert isinstance(MSResampler(SMALL), torch.nn.Module)
+
+def test_our_model_is_refused_by_name():
+    "Their weights are SDXL's: a run on stickers leaves the row out, and who asks for it by hand is told so."
+    pipe = anyms.load()
+    with pytest.raises(ValueError, match="method='ms_weights' has no settings for 'stickers': it draws with sdxl only"): MSWeights().options(pipe)

@@ -30,8 +30,10 @@ class Method:
     settings:ClassVar[dict[str, dict[str, Any]]] = dict(stickers={}, sdxl={})  # base -> options, chosen on layouts of another seed
 
     def options(self, pipe:DiffusionPipeline)->dict[str, Any]: # of which base?
-        "The settings for this pipeline's base."
-        return self.settings[base_of(pipe)]
+        "The settings for this pipeline's base; ValueError where the method has none."
+        base = base_of(pipe)
+        if base in self.settings: return self.settings[base]
+        raise ValueError(f"method={self.name!r} has no settings for {base!r}: it draws with {' and '.join(self.settings)} only")
 
     def prepare(self,
         pipe:DiffusionPipeline,  # left as it was
