@@ -9,7 +9,7 @@ __all__ = ['atomic_file', 'check_writable', 'check_folder', 'claim_folder', 'ato
 # %% ../nbs/01_storage.ipynb #st003
 import hashlib, json, os, shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from tempfile import NamedTemporaryFile
@@ -36,23 +36,26 @@ def atomic_file(
 # %% ../nbs/01_storage.ipynb #st014
 def _reason(error): return error.strerror or type(error).__name__
 
-def check_writable(
-    folder:str|Path,    # is or will be a folder
-    name:str="folder",  # what the argument is called
-)->Path:                # the same; OSError with a sentence where nothing can be written
-    "Make a file there and take it away again: no other way is sure. Folders made for it go too."
-    folder, made = Path(folder), []
+def _try_to_write(folder, name):
+    "Make a file there and take it away again: no other way is sure."
     try:
-        for one in [*reversed(folder.absolute().parents), folder.absolute()]:
-            if one.exists(): continue
-            one.mkdir()
-            made.append(one)
+        folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, prefix=".anyms"): pass
     except OSError as e:
         why = f"nothing can be written there ({_reason(e)})"
         raise OSError(f"{name}={str(folder)!r}: {why}; choose another folder.") from None
+
+def check_writable(
+    folder:str|Path,    # is or will be a folder
+    name:str="folder",  # what the argument is called
+)->Path:                # the same; OSError with a sentence where nothing can be written
+    "Make a file there and take it away again. Folders made for it go too, unless another process moved in meanwhile."
+    folder = Path(folder)
+    new = [one for one in (folder.absolute(), *folder.absolute().parents) if not one.exists()]
+    try: _try_to_write(folder, name)
     finally:
-        for one in reversed(made): one.rmdir()
+        with suppress(OSError):
+            for one in new: one.rmdir()
     return folder
 
 # %% ../nbs/01_storage.ipynb #st015
@@ -91,8 +94,7 @@ def claim_folder(
     if taken and not (folder/mark).is_file():
         raise ValueError(f"{name} {str(folder)!r} holds a {taken[0]} that anyms has not written ({mark} is "
                          "missing); name another folder.")
-    check_writable(folder, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    _try_to_write(folder, name)
     return folder
 
 # %% ../nbs/01_storage.ipynb #st021

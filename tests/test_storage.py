@@ -2,6 +2,8 @@
 import json
 import os
 import threading
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +124,18 @@ def test_a_check_leaves_nothing_behind(tmp_path):
     assert check_writable(tmp_path/"x"/"y") == tmp_path/"x"/"y" and not names(tmp_path)
     says = r"out='/proc/no/x': nothing can be written there \(.*\); choose another folder"
     with pytest.raises(OSError, match=says): check_writable("/proc/no/x", "out")
+
+def test_two_processes_claim_one_folder(tmp_path, monkeypatch):
+    "A check never takes away what another process put there meanwhile, and what is claimed stays."
+    def moved_in(dir, **kw):
+        (Path(dir)/"theirs").touch()
+        return nullcontext()
+    monkeypatch.setattr("anyms.storage.NamedTemporaryFile", moved_in)
+    check_writable(tmp_path/"new"/"deep")
+    assert names(tmp_path/"new"/"deep") == ["theirs"]
+    monkeypatch.setattr(Path, "rmdir", lambda self: pytest.fail(f"{self} was taken away for a moment"))
+    claim_folder(tmp_path/"store", "--out", ["store.json"], "store.json")
+    assert names(tmp_path/"store") == ["theirs"]
 
 
 def test_a_claimed_folder_is_made_and_nothing_overwritten(tmp_path):
