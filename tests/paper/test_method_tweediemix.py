@@ -9,11 +9,11 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from method_cases import ACROSS, BESIDE, QUICK, SEEDS, apart, same, two
 from safetensors.torch import save_file
 
-from anyms.paper.methods.method import METHODS, Method, get_method
+from anyms.paper.methods.method import Method, get_method
 from anyms.paper.methods.paste import place_words
 from anyms.attention.install import installed
 from anyms.paper.methods.sampling import Sampling, canvas_of, count_calls, initial_noise, sample
-from anyms.paper.methods.tweediemix import mix_by_boxes, mixed_by_boxes, subject_weights, words_of
+from anyms.paper.methods.tweediemix import TweedieMix, mix_by_boxes, mixed_by_boxes, subject_weights, words_of
 from anyms.pipeline.references import subject_embeds
 
 
@@ -170,13 +170,14 @@ def test_missing_subjects_are_tuned_by_latexblend(pipe, tmp_path, monkeypatch):
     case, made = two(BESIDE), []
 
     class Tunes(Method):
+        name = "latexblend"
         def prepare(self, pipe, case, folder):
             made.append(folder.name)
             (folder.parent/"subjects").mkdir()
             for i, one in enumerate(case.subjects): save_file(tuned(pipe, i), folder.parent/"subjects"/f"{one.reference.key}.safetensors")
             return {}
 
-    monkeypatch.setitem(METHODS, "latexblend", Tunes())
+    monkeypatch.setattr(TweedieMix, "tuner", Tunes())
     kept = [get_method("tweediemix").prepare(pipe, case, tmp_path/"tweediemix") for _ in range(2)]
     assert made == ["latexblend"] and kept[0].keys() == kept[1].keys() and len(kept[0]) == 2*len(tuned(pipe, 0))
 

@@ -1,15 +1,20 @@
 "Interrupted, repeated, shared among processes: always the same pictures and the same tables."
 import errno
+import inspect
+import sys
 
 import pandas as pd
 import pytest
+import torch
 
 from anyms.paper.run import costs, drawing, store as rooms
-from anyms.paper.run.costs import cost_notes, cost_per_subject, is_prepared, kept_folder, measured
+from anyms.paper.methods.method import keep
+from anyms.paper.metrics.cost import measured
+from anyms.paper.run.costs import TUNED_TOGETHER, alone_costs, cost_notes, cost_per_subject, is_prepared, kept_folder, middle_case, time_alone
 from anyms.paper.run.drawing import Worker, draw, prepare
 from anyms.paper.run.judging import drawn_units, judge_all, plan_tables, status
 from anyms.paper.run.store import Store
-from anyms.paper.run.units import World
+from anyms.paper.run.units import World, all_methods
 from paper_fakes import QUIET, Dots, Eye, Trains, case_of, fake_pipe, plan_of, rows_of, run, same
 
 @pytest.fixture
@@ -116,6 +121,15 @@ def test_a_method_that_fails_leaves_the_others(tmp_path):
     with pytest.raises(RuntimeError, match="broken: KeyError: .*no such layer"): draw(store, fake_pipe(), plan, **QUIET)
     assert status(store, plan).table.drawn.tolist() == [12, 24]
 
+def test_one_reason_for_many_is_told_once_and_in_full(tmp_path):
+    "A missing file stops many methods: its sentence, however long, says what to fetch."
+    class Lacks(Dots):
+        def draw(self, pipe, case, seeds, kept, sampling): raise FileNotFoundError("it is not there; fetch " + "a/b"*100 + "/last.safetensors")
+    plan = plan_of(Lacks("one"), Lacks("other"), Dots(), seeds=range(2))
+    with pytest.raises(RuntimeError, match=r"not all of one, other \(one, other: FileNotFoundError: .*/last.safetensors\)") as error:
+        draw(Store(tmp_path/"s"), fake_pipe(), plan, **QUIET)
+    assert str(error.value).count("last.safetensors") == 1
+
 def test_too_few_pictures_are_a_fault(tmp_path):
     class Lazy(Dots):
         def draw(self, pipe, case, seeds, kept, sampling): return super().draw(pipe, case, seeds[1:], kept, sampling)
@@ -132,6 +146,13 @@ def test_a_full_disk(tmp_path, plan, whole, monkeypatch):
     with pytest.raises(OSError, match="is full; all that was finished is kept"): draw(store, fake_pipe(), plan, **QUIET)
     assert len(drawn_units(store, plan)) == 3
     same(rows_of(run(tmp_path/"s", plan), plan), whole)
+
+def test_a_disk_that_is_full_while_something_is_trained(tmp_path, monkeypatch):
+    "safetensors has no errno: its words are known too."
+    class Full(Trains):
+        def prepare(self, pipe, case, folder): raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(OSError, match="is full; all that was finished is kept"):
+        prepare(Store(tmp_path/"s"), fake_pipe(), plan_of(Full(), seeds=range(2)), **QUIET)
 
 def test_ctrl_c(tmp_path, plan, whole, monkeypatch):
     class Pressed(Dots):
@@ -194,11 +215,29 @@ def test_tuned_together(tmp_path, monkeypatch):
     table = cost_per_subject(store, plan)
     assert table.train_bytes["one"] == table.train_bytes["other"] > 0 and table.train_seconds["one"] > 0
 
+def test_everybody_who_reads_shared_weights_is_charged_for_them():
+    "A method whose page looks into the folder that several read."
+    pages = {name: inspect.getsource(sys.modules[type(method).__module__]) for name, method in all_methods().items() if method.trained}
+    shared = {name for name, page in pages.items() if 'folder.parent/"subjects"' in page}
+    assert shared == set(TUNED_TOGETHER) and "mix_of_show" in shared
+
+def test_what_others_tune_meanwhile_is_not_charged(tmp_path, monkeypatch):
+    "Two workers prepare side by side: the one that shares nothing keeps its own seconds."
+    class Meets(Trains):
+        def prepare(self, pipe, case, folder):
+            keep(folder.parent/costs.SHARED/"of_another.safetensors", lambda: dict(w=torch.zeros(3)))
+            return super().prepare(pipe, case, folder)
+    plan, store = plan_of(Meets("alone"), seeds=range(2)), Store(tmp_path/"s")
+    prepare(store, fake_pipe(), plan, **QUIET)
+    folder = kept_folder(store, plan, plan.methods["alone"])
+    assert cost_notes(folder).seconds.gt(0).all() and cost_notes(folder.parent/costs.SHARED).empty
+    assert cost_per_subject(store, plan).train_seconds["alone"] > 0
+
 def test_quick_and_full_trainings_lie_apart(tmp_path):
     store, plans = Store(tmp_path/"s"), [plan_of(Trains(), quick=quick) for quick in (False, True)]
     for plan in plans: prepare(store, fake_pipe(), plan, **QUIET)
     kept = [plan.methods["trains"].prepare(fake_pipe(), plan.cases["2a"], kept_folder(store, plan, plan.methods["trains"])) for plan in plans]
-    assert [len(one["2a0"]) for one in kept] == [40, 10]
+    assert [len(one["2a0"]) for one in kept] == [40, 2]
 
 def test_an_adapter_is_trained_before_many_draw(tmp_path):
     plan, store = plan_of(Trains("big", "adapter"), seeds=range(2)), Store(tmp_path/"s")
@@ -211,3 +250,20 @@ def test_costs_are_taken_also_of_nothing():
     pipe = fake_pipe()
     with measured(pipe) as cost: pass
     assert cost.evaluations == 0 and cost.seconds >= 0 and not pipe.unet._forward_pre_hooks
+
+def test_a_picture_alone(tmp_path):
+    "Of the middle case, one in a call, warm; again when asked again; of these settings only."
+    calls = []
+    class Counts(Trains):
+        def draw(self, pipe, case, seeds, kept, sampling):
+            calls.append((case.id, len(seeds), sampling.batch_size))
+            return super().draw(pipe, case, seeds, kept, sampling)
+    plan = plan_of(Counts(), cases=[case_of("5a", 5), case_of("2a"), case_of("3a", 3)], seeds=range(2))
+    store, method = Store(tmp_path/"s"), plan.methods["trains"]
+    assert middle_case(plan).id == "3a" and alone_costs(store, plan).empty
+    first = time_alone(store, fake_pipe(), plan, method, repeats=2)
+    assert calls == [("3a", 1, 1)]*3 and first["evaluations"] == 2 and is_prepared(kept_folder(store, plan, method), plan.cases["3a"])
+    assert alone_costs(store, plan).seconds["trains"] == first["seconds"]
+    second = time_alone(store, fake_pipe(), plan, method, repeats=1)
+    assert alone_costs(store, plan).seconds["trains"] == second["seconds"]
+    assert alone_costs(store, plan_of(Counts(), cases=[*plan.cases.values()], quick=True)).empty

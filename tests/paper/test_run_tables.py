@@ -7,11 +7,12 @@ import pytest
 
 from anyms.paper.metrics.registry import get_metric, measure
 from anyms.paper.run import intervals as rooms
+from anyms.paper.run.costs import time_alone
 from anyms.paper.run.intervals import draw_method, intervals, of_method, redrawn, two_stage_weights
 from anyms.paper.run.judging import plan_tables
 from anyms.paper.run.summaries import (OURS, PAPER_TABLE1, THEIRS, by_subjects, for_reading, same_pictures, styled, summarize, table_1,
                                        table_2, to_latex, wide, write_tables)
-from paper_fakes import Dots, case_of, plan_of, run
+from paper_fakes import Dots, case_of, fake_pipe, plan_of, run
 
 
 def pictures_of(cases=4, seeds=5):
@@ -150,6 +151,17 @@ def test_table_1(made):
     assert table.loc["mudi (ours)", (THEIRS, "mIoU")] == "36.1" and table.loc["full (ours)", (THEIRS, "mIoU")] == "-"
     assert table.loc["mudi (ours)", (OURS, "pictures")] == "48" and (table[(OURS, "e")] == "2").all()
     assert set(PAPER_TABLE1.columns) == set(table[THEIRS].columns)
+
+def test_seconds_of_a_busy_night_are_marked(made, tmp_path):
+    "What the clock said in batches has a ~; a picture that was timed alone has none, and the caption says which is which."
+    store, plan, before = made
+    assert table_1(before)[OURS].s.str.startswith("~").all() and table_1(before)[OURS]["peak GB"].str.startswith("~").all()
+    row = time_alone(store, fake_pipe(), plan, plan.methods["mudi"], repeats=1)
+    after = summarize(store, plan, n=20)
+    told = table_1(after)[OURS]
+    assert told.s["mudi (ours)"] == f"{row['seconds']:.2f}" and told.s["full (ours)"].startswith("~")
+    assert after.costs.alone.to_dict() == {name: name == "mudi" for name in plan.methods}
+    assert "one picture alone, warm" in for_reading(after)["table_1"][1] and r"\textasciitilde" in to_latex(*for_reading(after)["table_1"])
 
 def test_table_2_and_the_row_that_must_equal(made):
     table, all_of_it = table_2(made[2]), made[2]

@@ -76,16 +76,26 @@ def test_a_models_number_format_counts():
 
 # quick
 
-def test_quick_trains_a_quarter():
+def test_quick_trains_a_twentieth():
     quick, plain = quick_method(Trains()), Dots()
-    assert quick.settings["stickers"] == dict(training=dict(steps=10, lr=.1), scale=2.)
+    assert quick.settings["stickers"] == dict(training=dict(steps=2, lr=.1), scale=2.)
     assert Trains.settings["stickers"]["training"]["steps"] == 40 and quick_method(plain) is plain
     assert quick_method(Trains("x", "case")).name == "x"
+
+def test_who_lets_another_train_lets_it_train_as_short():
+    "TweedieMix reads LatexBlend's weights and tunes them where they are missing: a rehearsal must not train in full there."
+    quick = quick_method(all_methods()["tweediemix"])
+    steps = [method.tuner.settings["stickers"]["steps"] for method in (all_methods()["tweediemix"], quick)]
+    assert steps == [300, 15] and quick.settings == all_methods()["tweediemix"].settings
 
 def test_quick_is_four_noises_and_other_keys_for_what_trains():
     full, quick = (plan_of(Dots(), Trains(), quick=q) for q in (False, True))
     assert (len(full.seeds), len(quick.seeds)) == (100, 4)
     assert full.keys["dots", "2a"] == quick.keys["dots", "2a"] and full.keys["trains", "2a"] != quick.keys["trains", "2a"]
+
+
+def test_a_noise_is_a_whole_number_from_0():
+    with pytest.raises(ValueError, match="seed=-1"): plan_of(seeds=[0, -1])
 
 
 # the list

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from anyms.paper.run import store as rooms
+from anyms.paper.run.drawing import draw
+from anyms.paper.run.judging import judge_all
 from anyms.paper.run.store import JUDGED, Store, Unit, digest, read_many, read_rows, write_rows
+from paper_fakes import QUIET, Eye, fake_pipe, plan_of, run
 
 UNIT = Unit("dots", "2a", tuple(range(4)), digest("key"))
 ROWS = pd.DataFrame(dict(name=["a", "b, c", "#d"], value=[.1, .2, None]))
@@ -127,3 +130,12 @@ def test_digest_tells_apart():
     values = [1, "1", [1], [1, 2], [2, 1], dict(a=1), dict(a=1, b=None), 1.5, None]
     assert len({digest(value) for value in values}) == len(values)
     assert digest(dict(a=1, b=2)) == digest(dict(b=2, a=1))
+
+def test_a_broken_note_loses_no_picture(tmp_path):
+    "What to write into it is said; pictures are known by their names."
+    plan = plan_of(seeds=range(2))
+    store = run(tmp_path/"s", plan)
+    (tmp_path/"s"/"store.json").write_text('{"anyms_pa')
+    with pytest.raises(ValueError, match='is not whole JSON; write {"anyms_paper": 1} into it'): print(Store(tmp_path/"s").about)
+    (tmp_path/"s"/"store.json").write_text('{"anyms_paper": 1}')
+    assert draw(store, fake_pipe(), plan, **QUIET) == [] and judge_all(store, plan, Eye(), **QUIET) == []

@@ -111,7 +111,7 @@ class MSResampler(nn.Module):
 
 # %% ../../../nbs/paper/methods/32_ms_weights.ipynb #mw022
 FETCH = ("fetch ms_adapter.bin from https://huggingface.co/doge1516/MS-Diffusion and convert it once to ms_adapter.safetensors, "
-         "as the page 'MS-Diffusion's own weights' shows.")
+         "as the page 'MS-Diffusion's own weights' shows; anyms paper takes it as --ms-weights.")
 Shapes = dict[str, tuple[int, ...]]   # name of a tensor -> its shape
 
 def sizes_of(
@@ -235,7 +235,7 @@ def fitting_encoder(
     width:int,               # that the resampler reads
     encoder:str,             # a folder or a Hub's repository with the one that fits
     subfolder:str,           # there
-)->Iterator[None]:           # ValueError where that one does not fit either
+)->Iterator[None]:           # FileNotFoundError with what to fetch; ValueError where that one does not fit either
     "Inside, the pipeline's image encoder gives vectors of this width; afterwards its own is back."
     own = pipe.image_encoder
     try:
@@ -243,9 +243,15 @@ def fitting_encoder(
         yield
     finally: pipe.image_encoder = own
 
+def _how_to_fetch(encoder, subfolder):
+    "One sentence: which files, and how."
+    files = f"{subfolder}/config.json {subfolder}/model.safetensors"
+    return f"the image encoder that these weights read is not there; fetch it with `hf download {encoder} {files}`"
+
 def _load_encoder(pipe, width, encoder, subfolder):
     "The encoder that fits."
-    found = CLIPVisionModelWithProjection.from_pretrained(encoder, subfolder=subfolder, dtype=pipe.unet.dtype)
+    try: found = CLIPVisionModelWithProjection.from_pretrained(encoder, subfolder=subfolder, dtype=pipe.unet.dtype)
+    except OSError as error: raise FileNotFoundError(_how_to_fetch(encoder, subfolder)) from error
     given = found.config.hidden_size
     if given == width: return found.to(pipe.device).eval()
     raise ValueError(f"encoder={encoder!r} gives vectors of width {given} and these weights read {width}: "

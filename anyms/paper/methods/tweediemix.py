@@ -20,7 +20,8 @@ from torch.func import functional_call
 
 from ...layout.layout import Layout
 from ..cases.case import Case, CaseSubject
-from .method import Method, get_method, register_method
+from .latexblend import LatexBlend
+from .method import Method, register_method
 from .paste import place_words
 from .sampling import Sampling, sample
 from ...stickers.world.captions import article
@@ -124,6 +125,7 @@ class TweedieMix(Method):
     "Every subject's own tuned model predicts the finished picture; predictions are mixed by boxes (arXiv 2410.05591)."
     name, title, trained = "tweediemix", "TweedieMix (ours)", "subject"
     settings = dict(stickers=dict(first=.2), sdxl=dict(first=.2))
+    tuner:Method = LatexBlend()   # who tunes what is mixed here
 
     def prepare(self,
         pipe:DiffusionPipeline, case:Case, folder:Path,           # as `Method.prepare`
@@ -131,7 +133,7 @@ class TweedieMix(Method):
         "Every subject's tuned keys and values."
         keys = {one.reference.key: folder.parent/"subjects"/f"{one.reference.key}.safetensors" for one in case.subjects}
         if not all(file.exists() for file in keys.values()):
-            get_method("latexblend").prepare(pipe, case, folder.parent/"latexblend")   # tunes them where they are looked for
+            self.tuner.prepare(pipe, case, folder.parent/self.tuner.name)   # where they are looked for
         return {f"{key}/{name}": value for key, file in keys.items() for name, value in load_file(file).items()}
 
     def draw(self,

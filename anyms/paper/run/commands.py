@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VOTED', 'NINE', 'Request', 'check_methods', 'our_plan', 'whole_plan', 'Machine', 'run_prepare', 'run_draw',
-           'judge_for', 'run_judge', 'run_tables', 'run_status', 'run_export', 'run_adopt', 'run_study']
+           'run_time', 'judge_for', 'run_judge', 'run_tables', 'run_status', 'run_export', 'run_adopt', 'run_study']
 
 # %% ../../../nbs/paper/run/08_commands.ipynb #cm003
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from ..methods.sampling import BASES, Sampling
 from ..metrics.photo_rows import PhotoJudge
 from ..metrics.stickers import StickerJudge
 from .adopted import adopt, check_name, with_adopted
-from .drawing import draw, find_worker, prepare
-from .judging import Status, judge_all, plan_files, status
-from .store import Store, read_many
+from .costs import middle_case, time_alone
+from .drawing import bring_weights, draw, each_unit, find_worker, prepare
+from .judging import Status, drawn_units, judge_all, plan_files, status
+from .store import Store, Unit, read_many
 from .summaries import Summaries, summarize, write_tables
 from .units import Plan, World, all_methods, claim_store, pick_methods, plan, world_in, world_of
 from ..study.making import make_study
@@ -39,7 +40,7 @@ class Request:
     methods:Sequence[str]|None = None      # names; None: all that can draw with the model
     cases:Path|None = None                 # a file of cases, or a folder with cases.json; None: the eleven combinations
     seeds:Sequence[int]|None = None        # of the noises; None: 0 to 99, with `quick` 0 to 3
-    quick:bool = False                     # few noises, a quarter of every training
+    quick:bool = False                     # few noises, a twentieth of every training
     num_inference_steps:int|None = None    # None: the base's own
 
     def read_cases(self)->list[Case]:
@@ -99,6 +100,7 @@ class Machine:
     adapter:str|Path|None = None  # of the model, if its folder does not hold it
     device:str|None = None        # None: a GPU where there is one
     shard:str|None = None         # 'i/k'; None: what a launcher says, or alone
+    ms_weights:Path|None = None   # MS-Diffusion's own weights, converted; None: in the store already, or not drawn
     progress:bool = True          # bars with the time left
 
 # %% ../../../nbs/paper/run/08_commands.ipynb #cm010p1
@@ -111,7 +113,9 @@ def _work(request, machine, again, work):
     pipe.set_progress_bar_config(disable=True)
     world = world_of(pipe)
     claim_store(store, world, again)
-    done = work(store, pipe, our_plan(request, world), worker, machine.progress)
+    whole = our_plan(request, world)
+    bring_weights(store, whole, machine.ms_weights)
+    done = work(store, pipe, whole, worker, machine.progress)
     return store, cases, done
 
 # %% ../../../nbs/paper/run/08_commands.ipynb #cm010p2
@@ -133,6 +137,22 @@ def run_draw(
     "Draw whatever is missing."
     store, _, done = _work(request, machine, again, draw)
     return f"Drew {sum(len(unit.seeds) for unit in done)} pictures; all that are done lie in {store.folder/'pictures'}."
+
+# %% ../../../nbs/paper/run/08_commands.ipynb #cm010p4
+def _time_all(store, pipe, whole, worker, progress):
+    "Every method's picture alone, one after another."
+    case = middle_case(whole)
+    units = [Unit(name, case.id, (), whole.keys[name, case.id]) for name in whole.methods]
+    return each_unit(store, units, lambda unit: False, lambda unit: time_alone(store, pipe, whole, whole.methods[unit.method]), progress)
+
+def run_time(
+    request:Request,           # what was asked for
+    machine:Machine=Machine(), # where: nobody else should use it
+)->str:                        # what was done
+    "Take the time of one picture of each method, alone and warm."
+    store, _, done = _work(request, machine, False, _time_all)
+    return f"Timed {len(done)} methods on case {done[0].case}; their seconds stand in Table 1, and in {store.folder/'alone'}."
+
 
 # %% ../../../nbs/paper/run/08_commands.ipynb #cm012
 def judge_for(
@@ -164,7 +184,10 @@ def run_judge(
     whole, worker = whole_plan(request, store), find_worker(machine.shard, machine.device)
     judge = judge_for([*whole.cases.values()], nets, small, worker.device)
     done = judge_all(store, whole, judge, worker, machine.progress)
-    return f"Judged {sum(len(unit.seeds) for unit in done)} pictures."
+    if done or drawn_units(store, whole): return f"Judged {sum(len(unit.seeds) for unit in done)} pictures."
+    return ("Judged 0 pictures: the store has none of what these options ask for; give the --cases, --methods, --seeds, "
+            "--num-inference-steps and --quick that they were drawn with.")
+
 
 # %% ../../../nbs/paper/run/08_commands.ipynb #cm012p3
 def run_tables(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'Out', 'Methods', 'Cases', 'Seeds', 'Quick', 'Steps', 'Out_', 'Model', 'Adapter', 'Device', 'Shard',
-           'Again', 'Nets', 'Small', 'prepare', 'draw', 'judge', 'tables', 'status', 'export_cases', 'adopt', 'study']
+           'Again', 'MSWeights', 'Nets', 'Small', 'prepare', 'draw', 'time', 'judge', 'tables', 'status',
+           'export_cases', 'adopt', 'study']
 
 # %% ../../../nbs/paper/run/09_terminal.ipynb #te003
 from collections.abc import Callable
@@ -26,7 +27,7 @@ Out = Annotated[Path, typer.Option(help="Folder of pictures, judgements and tabl
 Methods = Annotated[Optional[str], typer.Option(help="Methods, separated by commas; default: all that fit the model.")]
 Cases = Annotated[Optional[Path], typer.Option(help="A file of cases, or a folder with cases.json; default: the eleven sticker cases.")]
 Seeds = Annotated[Optional[str], typer.Option(help="Noises: 0,1,2 or a range 0-99; default: 0-99, with --quick 0-3.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A rehearsal: four noises, a quarter of every training.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A rehearsal: four noises, a twentieth of every training.")]
 Steps = Annotated[Optional[int], typer.Option(help="Denoising steps; default: the model's own.", min=1)]
 Out_ = Path("anyms-paper")
 
@@ -36,6 +37,8 @@ Adapter = Annotated[Optional[Path], typer.Option(help="The adapter's .safetensor
 Device = Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...; default: as a launcher says, else a GPU.")]
 Shard = Annotated[Optional[str], typer.Option(help="i/k: worker i of k, from 0; default: as a launcher says, else alone.")]
 Again = Annotated[bool, typer.Option("--again", help="Pictures by other weights are there: draw anew beside them.")]
+MSWeights = Annotated[
+    Optional[Path], typer.Option("--ms-weights", help="SDXL: MS-Diffusion's ms_adapter.safetensors, for the row ms_weights.")]
 Nets = Annotated[Optional[Path], typer.Option(help="Photographs: where the judging nets are; default: the Hub's cache.")]
 Small = Annotated[bool, typer.Option("--small", help="Photographs: smaller judging nets, for laptops.")]
 
@@ -48,10 +51,10 @@ def _request(out, methods, cases, seeds, quick, steps):
     return Request(out, names, cases, parse_seeds(seeds) if seeds else None, quick, steps)
 
 # %% ../../../nbs/paper/run/09_terminal.ipynb #te008p1
-def _machine(model, adapter, device, shard):
+def _machine(model, adapter, device, shard, ms_weights=None):
     "Where it shall happen."
     from anyms.paper.run.commands import Machine
-    return Machine(model, adapter, device, shard)
+    return Machine(model, adapter, device, shard, ms_weights=ms_weights)
 
 # %% ../../../nbs/paper/run/09_terminal.ipynb #te008p2
 def _said(work):
@@ -64,24 +67,36 @@ def _said(work):
 def prepare(
     out: Out = Out_, methods: Methods = None, cases: Cases = None, seeds: Seeds = None, quick: Quick = False,
     num_inference_steps: Steps = None, model: Model = "stickers", adapter: Adapter = None, device: Device = None,
-    shard: Shard = None, again: Again = False,
+    shard: Shard = None, again: Again = False, ms_weights: MSWeights = None,
 ):
     "Train or compute what methods need before their first picture."
     from anyms.paper.run.commands import run_prepare
     request = _request(out, methods, cases, seeds, quick, num_inference_steps)
-    _said(lambda: run_prepare(request, _machine(model, adapter, device, shard), again))
+    _said(lambda: run_prepare(request, _machine(model, adapter, device, shard, ms_weights), again))
 
 # %% ../../../nbs/paper/run/09_terminal.ipynb #te010p1
 @_command
 def draw(
     out: Out = Out_, methods: Methods = None, cases: Cases = None, seeds: Seeds = None, quick: Quick = False,
     num_inference_steps: Steps = None, model: Model = "stickers", adapter: Adapter = None, device: Device = None,
-    shard: Shard = None, again: Again = False,
+    shard: Shard = None, again: Again = False, ms_weights: MSWeights = None,
 ):
     "Draw whatever is missing: every method, every case, every noise."
     from anyms.paper.run.commands import run_draw
     request = _request(out, methods, cases, seeds, quick, num_inference_steps)
-    _said(lambda: run_draw(request, _machine(model, adapter, device, shard), again))
+    _said(lambda: run_draw(request, _machine(model, adapter, device, shard, ms_weights), again))
+
+# %% ../../../nbs/paper/run/09_terminal.ipynb #te010p3
+@_command
+def time(
+    out: Out = Out_, methods: Methods = None, cases: Cases = None, quick: Quick = False, num_inference_steps: Steps = None,
+    model: Model = "stickers", adapter: Adapter = None, device: Device = None, ms_weights: MSWeights = None,
+):
+    "Draw one picture of each method alone on an idle machine: the seconds and the peak of Table 1."
+    from anyms.paper.run.commands import run_time
+    request = _request(out, methods, cases, None, quick, num_inference_steps)
+    _said(lambda: run_time(request, _machine(model, adapter, device, None, ms_weights)))
+
 
 # %% ../../../nbs/paper/run/09_terminal.ipynb #te010p2
 @_command
