@@ -31,9 +31,9 @@ def test_explore_writes_a_notebook_and_opens_it(opened, tmp_path):
     notebook = nbformat.read(tmp_path/"new"/"anyms-explorer.ipynb", 4)
     nbformat.validate(notebook)
     sources = [c.source for c in notebook.cells]
-    assert done.exit_code == 0 and any("explore(runs)" in s for s in sources) and any("play(" in s for s in sources)
+    assert done.exit_code == 0 and any("Compared(player" in s for s in sources) and any("play(" in s for s in sources)
     (command, policy), = opened
-    assert command[1:3] == ["-m", "voila"] and "--port=9999" in command and "--no-browser" in command and "https:" not in policy
+    assert command[1] == "-c" and "serve_app" in command[2] and "--port=9999" in command and "--no-browser" in command and "https:" not in policy
 
 
 def test_explore_opens_jupyterlab(opened, tmp_path):
@@ -84,8 +84,50 @@ def test_explorer_cells_run(pipes, monkeypatch):
     monkeypatch.setattr("anyms.pipeline.loading.load", lambda *a, **k: pipes("sdxl-plus"))
     code = "\n".join(c["source"] for c in server.explorer()["cells"] if c["cell_type"] == "code")
     space = {}
-    code = code.replace("seeds=[0]", "seeds=[0], num_inference_steps=2")
-    code = code.replace("play(pipe, prompt, layout)", "player = play(pipe, prompt, layout, num_inference_steps=2)")
+    code = code.replace("play(pipe, prompt, layout)", "play(pipe, prompt, layout, num_inference_steps=2)").replace("\nCompared", "\nbelow = Compared")
     exec(code, space)
-    space["player"].wait()
-    assert space["runs"].variants == ["full", "masked", "crop_merge"] and not space["player"].error
+    player, below = space["player"], space["below"]
+    player.wait()
+    below.button.click()
+    assert below.worker.wait(120) and below.runs.variants == ["full", "masked", "crop_merge"] and not player.error
+    player.close()
+
+
+# the first page
+
+def test_importing_the_server_is_light():
+    code = "import sys; from anyms import server; server.first_page(); print(sorted({'torch', 'voila', 'tornado', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+def test_the_first_page_is_small_and_asks_nobody():
+    from comparisons import asks_nothing_outside
+    page = server.first_page()
+    assert len(page) < 500_000 and "penguin" in page
+    asks_nothing_outside(page)
+
+def test_one_socket_for_the_first_page_and_what_comes_after():
+    from urllib.request import urlopen
+    first, second = server.FirstServer(), server.FirstServer()
+    assert second.server_port > first.server_port, "the next free port"
+    for address in (first.address, f"{first.address}app", f"{first.address}whatever"):
+        with urlopen(address) as answer: assert answer.status == 200 and answer.read().decode() == server.first_page()
+    with urlopen(f"{first.address}anyms/ready") as answer: assert answer.read() == b"no"
+    waiting = first.hand_over()
+    import threading
+    got = []
+    asker = threading.Thread(target=lambda: got.append(urlopen(first.address, timeout=20).read()))
+    asker.start()                                   # nobody answers at this moment, and nobody refuses
+    waiting.setblocking(True)
+    connection, _ = waiting.accept()
+    connection.recv(1000)
+    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nlive")
+    connection.close()
+    asker.join()
+    assert got == [b"live"]
+    for one in (waiting, second.hand_over()): one.close()
+
+def test_no_port_is_free(monkeypatch):
+    monkeypatch.setattr(server, "PORTS", 1)
+    taken = server.FirstServer()
+    with pytest.raises(OSError): server.FirstServer(taken.server_port)
+    taken.hand_over().close()

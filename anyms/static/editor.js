@@ -8,7 +8,8 @@ function anymsDraw(tag, attributes, parent) {
 }
 
 function anymsEditor(root, model, on) {
-  const make = anymsMake, draw = anymsDraw, get = n => model.get(n), put = (n, v) => { model.set(n, v); model.save_changes(); };
+  const make = anymsMake, draw = anymsDraw, put = (n, v) => { model.set(n, v); model.save_changes(); };
+  const edits = anymsEdits(model, on, () => { arrived(); words(); paint(); table(); named(); }), get = n => n === 'boxes' ? edits.boxes() : model.get(n);
   const size = () => get('size'), hue = b => get('palette')[get('boxes').findIndex(c => c.id === b.id) % get('palette').length];
   const copy = () => get('boxes').map(b => ({...b, box: [...b.box]})), trim = x => Math.round(x * 1e4) / 1e4, clamp = (x, a, b) => Math.min(b, Math.max(a, x));
   root.classList.add('anyms', 'anyms-editor');
@@ -20,24 +21,25 @@ function anymsEditor(root, model, on) {
     make('option', {text: 'no grid'}), ...get('levels').map(([h, w]) => make('option', {text: `${h} x ${w} tokens`})));
   const snap = make('input', {type: 'checkbox', 'data-name': 'snap', onchange: e => put('snap', e.target.checked)});
   const under = make('input', {type: 'checkbox', 'data-name': 'under', checked: true, onchange: () => all()}), mayHide = make('label', {}, under, make('b', {text: 'picture'}));
-  const undo = make('button', {type: 'button', 'data-name': 'undo', text: '↶ undo', title: 'undo (Ctrl+Z)', onclick: () => model.send({undo: -1})});
-  const redo = make('button', {type: 'button', 'data-name': 'redo', text: '↷ redo', title: 'redo (Ctrl+Shift+Z)', onclick: () => model.send({undo: 1})});
+  const undo = make('button', {type: 'button', 'data-name': 'undo', text: '↶ undo', title: 'undo (Ctrl+Z)', onclick: () => edits.send({undo: -1})});
+  const redo = make('button', {type: 'button', 'data-name': 'redo', text: '↷ redo', title: 'redo (Ctrl+Shift+Z)', onclick: () => edits.send({undo: 1})});
+  const clear = make('button', {type: 'button', 'data-name': 'clear', text: '✕ empty', title: 'take everything off the board (undo brings it back)', onclick: () => { begin(); edits.put([]); edits.save(); board.focus(); }});
   const known = make('datalist', {id: 'anyms' + Math.random().toString(36).slice(2)}, ...get('nouns').map(n => make('option', {value: n})));
   const list = make('div', {style: 'max-height:24em;overflow:auto'}), say = make('div', {class: 'say', role: 'status'}), gone = make('div', {class: 'say bad', role: 'alert'}), legend = make('div', {class: 'hint'});
   root.replaceChildren(
-    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => rename(add(free(.3)))}), undo, redo,
+    make('div', {class: 'bar'}, make('button', {type: 'button', 'data-name': 'add', text: '+ box', onclick: () => rename(add(free(.3)))}), undo, redo, clear,
       make('label', {}, snap, make('b', {text: 'snap to tokens'})), make('label', {}, make('b', {text: 'show'}), level), mayHide, legend),
     anymsTray(model, on, board, place), board, say, gone, list, known,
     make('div', {class: 'hint', text: 'Drag a box to move it, a corner or an edge to resize it, the empty canvas to draw a new one. With the keyboard: Tab to a box, arrows move, Shift + arrows resize, ] and [ bring it to the front or the back, Enter renames, Delete removes it, Ctrl+Z undoes. A picture of your own: drop its file on the board, or paste it.'}));
   root.addEventListener('keydown', e => {    // undo, but not while a text is being typed: there it is the text's own
     const key = e.key.toLowerCase(), typing = e.target.matches('input[type=text], input[type=number]') && e.target.value !== e.target.defaultValue;
     if (!(e.ctrlKey || e.metaKey) || e.altKey || typing || !['z', 'y'].includes(key)) return;
-    model.send({undo: key === 'y' || e.shiftKey ? 1 : -1});
+    edits.send({undo: key === 'y' || e.shiftKey ? 1 : -1});
     e.preventDefault(); e.stopPropagation();
   });
 
   // changes; those of one drag, or of one key held down, carry one number and are undone at once
-  const begin = () => model.set('gesture', get('gesture') + 1);
+  const begin = edits.begin;
   const cells = () => get('levels')[Math.max(0, get('level'))];
   function fit(box) {                       // inside the picture, on token edges if wanted, never empty
     let [x0, y0, x1, y1] = box;
@@ -54,8 +56,8 @@ function anymsEditor(root, model, on) {
     const boxes = copy(), b = boxes.find(c => c.id === id);
     if (!b) return;
     f(b, boxes);
-    model.set('boxes', boxes);
-    if (save) model.save_changes();
+    edits.put(boxes);
+    if (save) edits.save();
   }
   function moved([x0, y0, x1, y1], dx, dy) {
     dx = clamp(dx, -x0, 1 - x1); dy = clamp(dy, -y0, 1 - y1);
@@ -65,14 +67,16 @@ function anymsEditor(root, model, on) {
     part.includes('e') ? clamp(x1 + dx, x0 + .02, 1) : x1, part.includes('s') ? clamp(y1 + dy, y0 + .02, 1) : y1]);
   const waiting = new Map();               // what was placed, until Python has it: two stickers a second apart must not take one place
   const present = () => [...get('boxes'), ...waiting.values()];
-  const next = () => 1 + Math.max(-1, ...present().map(b => b.id), get('last'));
+  let last = -1;                           // the highest id that this page gave away
+  const next = () => { last = 1 + Math.max(last, get('last'), ...present().map(b => b.id)); return last; };
   function add(box, save = true) {
     const boxes = copy(), id = next(), names = boxes.map(b => b.name);
     const name = get('library').find(n => !names.includes(n)) || fresh('subject');
     boxes.push({id, name, box: fit(box), priority: 0, scale: 1});
     if (save) begin();
-    model.set('last', id); model.set('boxes', boxes); model.set('selected', id);
-    if (save) model.save_changes();
+    edits.put(boxes);
+    if (save) edits.save();
+    put('selected', id);
     return id;
   }
   function extent(side) {                  // of a square on the picture, in shares of width and height
@@ -97,7 +101,7 @@ function anymsEditor(root, model, on) {
     const holds = (b, [x, y]) => b.box[0] <= x && x <= b.box[2] && b.box[1] <= y && y <= b.box[3];
     const bare = at && get('boxes').find(b => !get('thumbs')[b.id] && holds(b, inside(at)));
     if (bare) once(bare.id, b => { b.name = fresh(noun, b.id); b.drawing = drawing; });
-    else model.send({sticker: {...promised(fresh(noun), at), drawing}});
+    else edits.send({sticker: {...promised(fresh(noun), at), drawing}});
   }
   function promised(name, at) {            // a new box that Python is asked for
     const entry = {id: next(), name, box: fit(at ? around(at) : free())};
@@ -107,15 +111,15 @@ function anymsEditor(root, model, on) {
   let naming = null;                       // id of a box that waits for its picture to come, then for its name
   async function own(file, node, at) {     // a picture of one's own: for the box under it, or for a new one
     const content = await file.arrayBuffer(), word = file.name.replace(/\.\w+$/, '').replace(/[^\p{L}]+/gu, ' ').trim();
-    if (node) return model.send({image: +node.dataset.id, file: file.name}, undefined, [content]);
+    if (node) return edits.send({image: +node.dataset.id, file: file.name}, [content]);
     const entry = promised(fresh(word && word !== 'image' ? word : 'picture'), at);
     naming = entry.id;
-    model.send({place: entry, file: file.name}, undefined, [content]);
+    edits.send({place: entry, file: file.name}, [content]);
   }
   function remove(id) {
     const boxes = copy(), at = boxes.findIndex(b => b.id === id), next = boxes[at + 1] || boxes[at - 1];
     begin();
-    put('boxes', boxes.filter(b => b.id !== id));
+    edits.put(boxes.filter(b => b.id !== id)); edits.save();
     if (next) focus(next.id); else board.focus();
   }
   const once = (id, f) => { begin(); change(id, f); };
@@ -199,7 +203,7 @@ function anymsEditor(root, model, on) {
     }
     change(drag.id, b => { b.box = drag.fresh ? fit([Math.min(drag.x, x), Math.min(drag.y, y), Math.max(drag.x, x, Math.min(drag.x, x) + .02), Math.max(drag.y, y, Math.min(drag.y, y) + .02)]) : drag.part === 'move' ? moved(drag.box, dx, dy) : sized(drag.box, dx, dy, drag.part); });
   });
-  const drop = () => { if (drag) { const id = drag.id; drag = null; model.save_changes(); if (id != null) focus(id); } };
+  const drop = () => { if (drag) { const id = drag.id; drag = null; edits.save(); if (id != null) focus(id); } };
   board.addEventListener('pointerup', drop);
   board.addEventListener('pointercancel', drop);
 
@@ -216,7 +220,7 @@ function anymsEditor(root, model, on) {
     list.replaceChildren(make('table', {}, make('tbody', {}, ...boxes.map(b => {
       const thumb = get('thumbs')[b.id], file = make('input', {type: 'file', accept: 'image/*', hidden: true, 'aria-label': `a picture of ${b.name} from a file`, onchange: async e => {
         const f = e.target.files[0];
-        if (f) model.send({image: b.id, file: f.name}, undefined, [await f.arrayBuffer()]);
+        if (f) edits.send({image: b.id, file: f.name}, [await f.arrayBuffer()]);
       }});
       return make('tr', {}, make('td', {}, make('span', {class: 'dot', style: 'background:' + hue(b)}), thumb ? make('img', {src: thumb, width: 28, height: 28, alt: 'reference of ' + b.name, style: 'vertical-align:middle;object-fit:contain'}) : make('span', {class: 'none', text: '?', title: 'no picture yet'})),
         make('td', {}, make('input', {type: 'text', 'data-name': 'name', 'data-row': b.id, size: 12, value: b.name, list: known.id, autocomplete: 'off', 'aria-label': 'name of ' + b.name, onchange: e => { e.target.defaultValue = e.target.value; once(b.id, c => { c.name = e.target.value; }); }})),
@@ -237,7 +241,7 @@ function anymsEditor(root, model, on) {
     if (!names.length && !(bare && get('nouns').length)) return null;
     const first = names.length ? 'own picture' : 'choose a sticker …', values = names.length ? names : get('nouns');
     const pick = make('select', {'data-name': 'drawing', 'data-row': b.id, title: names.length ? 'which drawing' : 'choose a picture', 'aria-label': (names.length ? 'which drawing of ' : 'a sticker for ') + b.name,
-      onchange: e => { const value = values[e.target.selectedIndex - (chosen ? 0 : 1)]; if (value == null) return; if (names.length) model.send({draw: b.id, drawing: value}); else once(b.id, c => { c.name = fresh(value, b.id); }); }},
+      onchange: e => { const value = values[e.target.selectedIndex - (chosen ? 0 : 1)]; if (value == null) return; if (names.length) edits.send({draw: b.id, drawing: value}); else once(b.id, c => { c.name = fresh(value, b.id); }); }},
       ...(chosen ? [] : [make('option', {text: first})]), ...values.map((v, i) => make('option', {text: names.length ? texts[i] : v})));
     pick.selectedIndex = chosen ? names.indexOf(chosen) : 0;
     return pick;
@@ -267,13 +271,13 @@ function anymsEditor(root, model, on) {
   function words() {
     say.textContent = get('message'); say.classList.toggle('bad', get('bad'));
     level.selectedIndex = get('level') + 1; snap.checked = get('snap');
-    undo.disabled = !get('undoable'); redo.disabled = !get('redoable'); mayHide.hidden = !get('picture');
+    clear.disabled = !get('boxes').length; undo.disabled = !get('undoable'); redo.disabled = !get('redoable'); mayHide.hidden = !get('picture');
     if (get('picture')) back.setAttribute('href', get('picture')); else back.removeAttribute('href');
     back.setAttribute('display', pictured() ? 'inline' : 'none');
   }
   const pictured = () => Boolean(get('picture')) && under.checked;
   const all = () => { words(); tokens(); paint(); table(); };
-  ['boxes', 'palette', 'size', 'thumbs', 'drawings'].forEach(n => on('change:' + n, () => { arrived(); paint(); table(); named(); }));
+  ['palette', 'size'].forEach(n => on('change:' + n, () => { paint(); table(); }));
   const arrived = () => { for (const b of get('boxes')) waiting.delete(b.id); };
   const named = () => { if (naming != null && get('boxes').some(b => b.id === naming)) { rename(naming); naming = null; } };
   anymsOwnPictures(root, board, own);

@@ -15,8 +15,9 @@ function anymsReadingMaps(facts) {
 
 function anymsReading(root, facts) {
   const maps = anymsReadingMaps(facts), [gh, gw] = facts.grid, n = gh*gw, make = anymsMake, [W, H] = facts.size;
-  let place = facts.place, cell = null, pinned = false;
+  let place = facts.place, cell = null, pinned = Boolean(facts.pinned);
   root.classList.add('anyms', 'anyms-reading');
+  root.classList.toggle('compact', Boolean(facts.compact));   // references in a column beside the picture
   anymsKeys(root);
   root.querySelectorAll('.fallback').forEach(node => node.remove());
   const load = src => { const image = new Image(); image.onload = draw; image.src = src; return image; };
@@ -24,11 +25,12 @@ function anymsReading(root, facts) {
   const picture = {canvas: canvas(W, H, 'the picture: arrows move the place'), image: null};
   const references = facts.subjects.map(subject => {
     const side = facts.cells ? 144 : 24*facts.tokens;
-    return {subject, canvas: canvas(side, 144, `reference of ${subject.name}: arrows move the cell`), title: make('figcaption'), image: null};
+    return {subject, canvas: canvas(side, 144, `reference of ${subject.name}: arrows move the cell`), title: make('figcaption'), figure: null, image: null};
   });
+  for (const one of references) one.figure = make('figure', {}, one.title, one.canvas);
   const told = make('output', {class: 'say', 'aria-live': 'polite'});
   root.append(make('div', {class: 'panels'}, make('figure', {}, make('figcaption', {text: facts.title}), picture.canvas),
-    ...references.map(one => make('figure', {}, one.title, one.canvas))), told, make('div', {class: 'hint', text: facts.hint}));
+    ...references.map(one => one.figure)), told, make('div', {class: 'hint', text: facts.hint}));
 
   // from a pointer to a place or a cell
   const at = (event, node, rows, columns) => {
@@ -84,6 +86,7 @@ function anymsReading(root, facts) {
         if (weights) shade(context, weights, rows, columns, w, 144);
         if (cell && cell.j === j) mark(context, cell.token, rows, columns, w, 144);
       }
+      one.figure.classList.toggle('silent', place != null && !heard);
       one.title.textContent = one.subject.name + (place == null ? '' : heard ? ': heard here' : ': not heard here');
     });
     told.textContent = cell ? `Bright: places that read this ${facts.cells ? 'cell' : 'token'} of ${facts.subjects[cell.j].name}.`
@@ -94,3 +97,21 @@ function anymsReading(root, facts) {
   references.forEach(one => { one.image = load(one.subject.reference); });
   draw();
 }
+
+// Live: every new picture comes with its own numbers; the place that is looked at stays.
+const anymsLiveReading = {render({model, el}) {
+  let root = null;
+  function draw() {
+    const facts = model.get('facts'), before = root && root.anymsReading && root.anymsReading.state();
+    el.replaceChildren();
+    root = null;
+    if (!facts.subjects) return;
+    root = anymsMake('div');
+    el.append(root);
+    const same = before && before.place < facts.grid[0]*facts.grid[1];
+    anymsReading(root, {...facts, place: same ? before.place : null, pinned: same && before.pinned});
+  }
+  model.on('change:facts', draw);
+  draw();
+  return () => model.off('change:facts', draw);
+}};

@@ -15,17 +15,20 @@ can set; and each leaves a form in plain HTML on the page, for whoever opens the
     editor    boxes that are moved, resized, drawn, undone (`edit`)
     prompt    the prompt follows the boxes
     worker    a thread that works on the newest wish only
-    player    boxes, controls and the picture they make (`play`)
     reading   hover a place and see what it reads of each reference (`reading_page`)
+    wish      one picture of what was set, and what its places read
+    player    boxes, controls and the picture they make (`play`)
+    compared  the same board by several variants, by a button (`Compared`)
+    stored    a picture to look at before the model is there
 """
 from anyms import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     Selection="choices", ComparisonData="report",  # with the methods that `render` and `report` add
     static_explorer="page", LiveWidget="page",
-    reading_page="reading",
+    reading_page="reading", ReadingView="reading",
     Explorer="explorer", explore="explorer",
     Editor="editor", edit="editor",
     LatestOnlyWorker="worker", Superseded="worker",
-    Player="player", play="player",
+    Player="player", play="player", Compared="compared",
 ))

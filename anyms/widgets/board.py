@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_PICTURE', 'EMPTY', 'SHOW_CHOSEN', 'board_image', 'snap', 'ownership', 'subjects_table', 'subject_entry',
-           'changed_subject', 'sound', 'LayoutTrait', 'remarks', 'board_page']
+           'changed_subject', 'sound', 'LayoutTrait', 'BoardTraits', 'EditorTraits', 'remarks', 'board_page']
 
 # %% ../../nbs/widgets/07_board.ipynb #b003
 import html
@@ -19,7 +19,7 @@ from ..images import beside
 from ..layout.grids import Grid, token_span
 from ..layout.layout import Layout
 from ..layout.subject import Subject
-from .page import html_page, still_image
+from .page import LiveWidget, html_page, live_script, static_source, still_image
 
 # %% ../../nbs/widgets/07_board.ipynb #b005
 def board_image(
@@ -106,9 +106,40 @@ class LayoutTrait(T.TraitType[Layout|None, Any]):
         if isinstance(value, (list, tuple)): return Layout(value) if value else None
         raise TypeError(f"layout must be a Layout, a list of Subjects, or None for an empty board, not {type(value).__name__}.")
 
+# %% ../../nbs/widgets/07_board.ipynb #t009
+class BoardTraits(LiveWidget):
+    "What the page and Python share about a board."
+    _esm = live_script("page.js", "explorer.js", "tray.js", "edits.js", "editor.js", default="anymsLiveEditor")
+    _css = static_source("widgets.css")
+    boxes = T.List(T.Dict()).tag(sync=True)          # [{id, name, box, priority, scale}], in the layout's order
+    selected = T.Int(-1).tag(sync=True)              # id of the box that keys move, -1 none
+    last = T.Int(-1).tag(sync=True)                  # the highest id so far
+    undoable = T.Bool(False).tag(sync=True)
+    redoable = T.Bool(False).tag(sync=True)
+    snap = T.Bool(False).tag(sync=True)              # boxes on token edges
+    level = T.Int(-1).tag(sync=True)                 # which grid is shown, -1 none
+    levels = T.List().tag(sync=True)                 # the grids (gh, gw), finest first
+    size = T.List().tag(sync=True)                   # of the board (w, h), pixels
+    palette = T.List(T.Unicode()).tag(sync=True)     # colors of the subjects
+
+# %% ../../nbs/widgets/07_board.ipynb #t010
+class EditorTraits(BoardTraits):
+    "What only Python changes: the page shows it."
+    revision = T.Int(0).tag(sync=True)               # how often the page was told
+    heard = T.Dict().tag(sync=True)                  # page -> number of its newest change that was heard
+    library = T.List(T.Unicode()).tag(sync=True)     # names that a new box takes
+    nouns = T.List(T.Unicode()).tag(sync=True)       # names for which the library has a picture
+    drawings = T.Dict().tag(sync=True)               # id -> drawings to choose from, see `drawing_choices`
+    thumbs = T.Dict().tag(sync=True)                 # id -> small picture
+    cells = T.Dict().tag(sync=True)                  # who owns which token, see `ownership`
+    picture = T.Unicode().tag(sync=True)             # behind the boxes
+    message = T.Unicode().tag(sync=True)             # what is to be said
+    bad = T.Bool(False).tag(sync=True)               # the message is a refusal
+    layout = LayoutTrait()                           # what Python reads and sets
+
 # %% ../../nbs/widgets/07_board.ipynb #t020
 NO_PICTURE = "this box has no picture yet: choose one below"
-EMPTY = "There is no subject yet: draw a box on the board, or press + box."
+EMPTY = "There is no subject yet: drag a sticker onto the board, or draw a box there."
 
 # %% ../../nbs/widgets/07_board.ipynb #t020bx
 def remarks(

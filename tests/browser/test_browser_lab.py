@@ -392,18 +392,21 @@ def test_python_moves_the_boxes(editor):
 
 def test_play_redraws_and_says_what_is_impossible(chrome, lab, embedded):
     page = opened(chrome, lab, "player")
-    page.wait_for_selector(".anyms[data-state=ready] img", timeout=120_000)
-    first = page.locator(".anyms[data-state] img").get_attribute("src")
+    page.wait_for_selector(".anyms[data-state=ready]", timeout=120_000)
+    page.wait_for_selector(".anyms-reading canvas")
+    first = page.locator("svg.board image").first.get_attribute("href")
     page.locator("svg.board").scroll_into_view_if_needed()
     page.locator("g.box").first.focus()
     for _ in range(12): page.keyboard.press("Shift+ArrowLeft")
-    changed = "first => { const i = document.querySelector('.anyms[data-state=ready] img'); return i && i.src !== first }"
+    changed = """first => document.querySelector('.anyms[data-state=ready]')
+                          && document.querySelector('svg.board image').getAttribute('href') !== first"""
     page.wait_for_function(changed, arg=first, timeout=120_000)
-    second = page.locator(".anyms[data-state] img").get_attribute("src")
+    second = page.locator("svg.board image").first.get_attribute("href")
     page.locator(".widget-dropdown select").nth(0).select_option("fused")
     page.locator(".widget-dropdown select").nth(1).select_option("query")
     page.wait_for_selector(".anyms[data-state=error] .say.bad", timeout=120_000)
     assert "background" in page.locator(".anyms[data-state=error] .say.bad").inner_text()
+    assert page.locator("img.drawn").is_visible() and not page.locator(".anyms-reading").count(), "the last picture, faded"
     page.locator(".widget-dropdown select").nth(0).select_option("full")
     page.locator(".widget-dropdown select").nth(1).select_option("zero")
     page.wait_for_function(changed, arg=second, timeout=120_000)

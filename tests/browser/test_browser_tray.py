@@ -124,6 +124,54 @@ def test_three_clicks_in_one_breath(opened):
     boxes = python(page, "[list(b) for b in editor.layout.boxes]")
     assert len({tuple(b) for b in boxes}) == 3 and python(page, "editor.message") == "", "apart, so that nothing overlaps"
 
+SLOW = """import time
+def slow(name, seconds, kind=type(editor)):
+    before = getattr(kind, name)
+    setattr(kind, name, lambda *a, **k: (time.sleep(seconds), before(*a, **k))[1])
+[slow(name, .8) for name in ('place_sticker', 'undo', 'place_picture')]"""
+
+def drag_box(page, start, stop):
+    "From one point of the board to another, both in 0..1."
+    r = page.locator("svg.board").bounding_box()
+    def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
+    page.mouse.move(*at(start))
+    page.mouse.down()
+    page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)]))
+    page.mouse.move(*at(stop))
+    page.mouse.up()
+
+def shown(page):
+    "Names and left upper corners of the boxes on the page."
+    labels = page.locator("g.box").evaluate_all("all => all.map(g => g.getAttribute('aria-label'))")
+    return sorted((label.split(":")[0], label.split("from ")[1].split(" to")[0]) for label in labels)
+
+CORNERS = "sorted([s.name, f'{round(100*s.box.x0)}%, {round(100*s.box.y0)}%'] for s in editor.layout or ())"
+
+def test_a_box_is_dragged_while_python_is_slow(opened):
+    "The answer to an older state comes late, and overwrites nothing: not the drag, not the sticker, not the name, not the undo."
+    page = opened("editor")
+    page.locator(".tile[data-noun=hat]").click()
+    follows(page, CORNERS, [["hat", "4%, 50%"]])
+    run_python(page, SLOW)
+    page.locator(".tile[data-noun=tree]").click()              # takes .8 s
+    drag_box(page, (.2, .7), (.3, .3))                         # meanwhile
+    page.wait_for_function("() => document.querySelectorAll('g.box').length === 2")
+    follows(page, CORNERS, [["hat", "14%, 10%"], ["tree", "56%, 50%"]])
+    assert shown(page) == [("hat", "14%, 10%"), ("tree", "56%, 50%")]
+    drag_box(page, (.3, .3), (.25, .35))
+    page.locator("button[data-name=undo]").click()             # .8 s
+    drag_box(page, (.75, .7), (.7, .6))
+    field = page.locator("input[data-name=name]").first
+    field.fill("crown")
+    field.press("Enter")
+    follows(page, CORNERS, [["crown", "14%, 10%"], ["tree", "51%, 40%"]])
+    page.wait_for_timeout(300)
+    assert shown(page) == [("crown", "14%, 10%"), ("tree", "51%, 40%")]
+    page.locator("svg.board").evaluate(FILE, ["drop", "my cat.png", [.8, .2]])
+    drag_box(page, (.75, .7), (.7, .7))
+    follows(page, "[editor.layout.names, round(editor.layout['tree'].box.x0, 2)]", [["crown", "tree", "my cat"], .46])
+    page.wait_for_function("() => document.querySelectorAll('g.box').length === 3")
+
 def test_a_sticker_outside_the_board_is_nothing(opened):
     page = opened("editor")
     tile = page.locator(".tile").first.bounding_box()
@@ -151,6 +199,28 @@ def test_a_picture_of_ones_own_by_drop_and_paste(opened):
     follows(page, "editor.layout.names", ["my cat", "fox"])
     assert python(page, DRAWN) == ["", ""], "a picture of one's own stays"
 
+def state(page): return page.evaluate("document.querySelector('.anyms-reading').anymsReading.state()")
+
+def hovers(page):
+    "Both directions: a place of the picture, a cell of a reference; and the place stays when the next picture comes."
+    page.wait_for_function("() => document.querySelectorAll('.anyms-reading canvas').length === 4")
+    picture, fox = (page.locator(".anyms-reading canvas").nth(i) for i in (0, 1))
+    x0, y0, x1, y1 = python(page, "list(player.editor.layout['fox'].box)")
+    picture.scroll_into_view_if_needed()
+    r = picture.bounding_box()
+    page.mouse.click(r["x"] + (x0 + x1)/2*r["width"], r["y"] + (y0 + y1)/2*r["height"])
+    at = state(page)["place"]
+    gh, gw = python(page, "player.view.facts['grid']")
+    assert (at//gw, at % gw) == (int((y0 + y1)/2*gh), int((x0 + x1)/2*gw)) and state(page)["pinned"]
+    assert page.locator(".anyms-reading figcaption").nth(1).inner_text() == "fox: heard here"
+    page.locator(".widget-dropdown select").first.select_option("full")
+    page.wait_for_selector(".anyms[data-state=ready] .hint:text('full')", timeout=120_000)
+    page.wait_for_function("() => document.querySelectorAll('.anyms-reading .silent').length === 0")
+    assert state(page)["place"] == at and state(page)["pinned"], "the next picture, the same place"
+    fox.focus()
+    page.keyboard.press("ArrowRight")
+    assert state(page)["cell"] == dict(j=0, token=1) and "read this cell of fox" in page.locator(".anyms-reading output").inner_text()
+
 @pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there")
 def test_three_stickers_a_prompt_and_a_picture(opened):
     page = opened("player")
@@ -159,8 +229,9 @@ def test_three_stickers_a_prompt_and_a_picture(opened):
         page.locator("input[data-name=search]").fill(word)
         page.locator("input[data-name=search]").press("Enter")
     follows(page, "player.prompt", "a fox, a hat and a tree on the beach")
-    page.wait_for_selector(".anyms[data-state=ready] img.drawn", timeout=120_000)
+    page.wait_for_selector(".anyms-reading canvas", timeout=120_000)
     follows(page, "player.result and [player.result.layout.names, player.error]", [["fox", "hat", "tree"], ""])
+    hovers(page)
     page.wait_for_function("() => document.querySelector('svg.board image').getAttribute('display') === 'inline'")
     shot(page, "play")
     page.locator("button[data-name=undo]").click()

@@ -11,7 +11,7 @@ from PIL import Image
 from anyms.layout.boxes import Box
 from anyms.layout.layout import Layout
 from anyms.layout.subject import Subject
-from anyms.widgets.editor import Editor, edit
+from anyms.widgets.editor import PAGES, Editor, edit
 from anyms.widgets.history import UNDOABLE
 from comparisons import a_layout, added, renamed, same, talk
 from conftest import picture
@@ -179,8 +179,13 @@ def test_a_deleted_subject_comes_back_with_its_picture():
     e.undo()
     assert same(e.layout["fox"].image, a_layout()["fox"].image) and [b["name"] for b in e.boxes] == ["fox", "crown"]
 
-def drags(e, number, *lefts):
-    for x in lefts: e.set_state({"gesture": number, "boxes": [dict(e.boxes[0], box=[x, .1, x + .3, .6]), *e.boxes[1:]]})
+def tells(e, *changes, number, gesture=0, page="a page"):
+    "What a page has changed, as it says it."
+    talk(e, dict(edit=dict(page=page, number=number, gesture=gesture, changes=list(changes))))
+
+def drags(e, gesture, *lefts):
+    for i, x in enumerate(lefts, 1 + e.heard.get("a page", 0)):
+        tells(e, dict(id=0, fields=dict(box=[[x, .1, x + .3, .6], i])), number=i, gesture=gesture)
 
 def test_a_drag_is_one_change():
     e = edit(a_layout())
@@ -220,3 +225,61 @@ def test_history_has_an_end():
     e = edit(a_layout())
     for i in range(UNDOABLE + 20): e.boxes = [dict(e.boxes[0], scale=1 + i), e.boxes[1]]
     assert len(e.history.past) == UNDOABLE
+
+
+# a page that is ahead of Python: an answer to an older state never overwrites a newer one
+
+def touched(i, number, **fields): return dict(id=i, fields={name: [value, number] for name, value in fields.items()})
+
+def test_a_box_that_is_dragged_while_a_sticker_is_placed():
+    "The page does not know the sticker yet: it says what it moved, and the sticker stays."
+    e = edit(a_layout())
+    talk(e, dict(sticker=dict(id=2, name="owl", box=[.5, .5, .9, .9], drawing="noto")))
+    tells(e, touched(0, 1, box=[.1, .2, .4, .6]), number=1)
+    assert e.layout.names == ["fox", "crown", "owl"] and tuple(e.layout["fox"].box) == (.1, .2, .4, .6) and e.heard == {"a page": 1}
+    e.undo()
+    assert e.layout.names == ["fox", "crown", "owl"] and tuple(e.layout["fox"].box) == (0, .1, .5, .9)
+
+def test_the_same_words_twice_are_said_once():
+    e = edit(a_layout())
+    tells(e, touched(0, 1, box=[.1, .2, .4, .6]), number=1)
+    e.undo()
+    tells(e, touched(0, 1, box=[.1, .2, .4, .6]), touched(1, 2, name="hat"), number=2)
+    assert tuple(e.layout["fox"].box) == (0, .1, .5, .9) and e.layout.names == ["fox", "hat"], "an undo is not undone by an older change"
+
+def test_what_was_taken_away_is_not_dragged_back():
+    e = edit(a_layout())
+    talk(e, dict(sticker=dict(id=2, name="owl", box=[.5, .5, .9, .9])))
+    e.undo()
+    tells(e, touched(2, 1, box=[0, 0, .2, .2]), number=1)
+    assert e.layout.names == ["fox", "crown"] and not e.bad and e.redoable
+
+def test_a_refused_change_is_heard_too():
+    e = edit(a_layout())
+    tells(e, touched(0, 1, name="crown"), number=1)
+    assert e.bad and e.heard == {"a page": 1} and e.layout.names == ["fox", "crown"]
+    tells(e, touched(0, 2, box=[.1, .2, .4, .6]), number=2)
+    assert not e.bad and tuple(e.layout["fox"].box) == (.1, .2, .4, .6)
+
+def test_a_box_of_the_page_is_new_and_gone():
+    e = edit(a_layout())
+    new = dict(touched(2, 1, name="tree", box=[.2, .2, .4, .4], priority=1, scale=.5), new=1)
+    tells(e, new, number=1)
+    assert e.layout.names == ["fox", "crown", "tree"] and (e.layout["tree"].priority, e.layout["tree"].scale, e.last) == (1, .5, 2)
+    tells(e, dict(id=2, fields={}, gone=2), number=2)
+    assert e.layout.names == ["fox", "crown"]
+
+def test_two_pages_show_one_board():
+    e = edit(a_layout())
+    tells(e, dict(touched(2, 1, name="tree", box=[.2, .2, .4, .4], priority=0, scale=1), new=1), number=1, page="left")
+    tells(e, dict(touched(2, 1, name="owl", box=[.6, .2, .8, .4], priority=0, scale=1), new=1), number=1, page="right")
+    assert e.layout.names == ["fox", "crown", "tree", "owl"] and e.heard == dict(left=1, right=1)
+    for i in range(30): tells(e, number=1, page=f"page {i}")
+    assert len(e.heard) == PAGES
+
+def test_a_picture_for_a_box_that_is_gone():
+    e = edit(a_layout())
+    talk(e, dict(image=7, file="cat.png"), [b"no picture at all"])
+    assert e.bad
+    talk(e, dict(draw=7, drawing="noto"))
+    assert e.bad and "no longer on the board" in e.message and e.layout.names == ["fox", "crown"]

@@ -36,7 +36,7 @@ def test_a_wrong_trait_is_refused_and_the_old_one_stays(runs, name, value):
     assert e.selection == before
 
 def test_no_model_is_called(runs, monkeypatch):
-    monkeypatch.setattr("anyms.widgets.player.generate", lambda *a, **k: pytest.fail("a model call"))
+    monkeypatch.setattr("anyms.widgets.wish.generate", lambda *a, **k: pytest.fail("a model call"))
     e = explore(runs)
     for t in range(4):
         e.step = t

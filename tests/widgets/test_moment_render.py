@@ -5,9 +5,11 @@ import re
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
+from anyms.images import color
 from anyms.maps import colorize
 from anyms.layout.layout import Layout
 from anyms.layout.subject import Subject
@@ -71,6 +73,37 @@ def test_gif_is_the_film(runs):
     assert film.format == "GIF" and film.n_frames == 4 and film.info["duration"] == 200 and film.info["loop"] == 0
     film.seek(3)
     assert film.info["duration"] == 800
+
+def believing(runs):
+    "The same runs with beliefs: every step's picture, upside down."
+    for result in runs: result.predicted_images = [frame.rotate(180) for frame in result.step_images]
+    return runs
+
+def found(runs, variant="full", **steps):
+    return pd.DataFrame([dict(variant=variant, seed=7, subject=name, step=step) for name, step in steps.items()])
+
+def test_film_and_strip_show_beliefs_unless_noise_is_asked_for():
+    data = ComparisonData(believing(some_runs()))
+    assert data.select().film == "belief"
+    for drawn in (data.gif, data.strip, data.image):
+        shown, believed, noisy = drawn(), drawn(data.select(film="belief")), drawn(data.select(film="noisy"))
+        assert shown == believed and shown != noisy
+
+def test_marks_fill_from_their_step_on():
+    data = ComparisonData(some_runs(), found(some_runs(), fox=2, crown=float("nan")))
+    seen = [data.marks_at(data.select(seed=7, step=step), "full") for step in range(4)]
+    assert seen == [{0: False, 1: False}]*2 + [{0: True, 1: False}]*2
+    assert data.marks_at(data.select(seed=0), "full") == {} == data.marks_at(data.select(seed=7), "masked")
+
+def test_marks_are_seen_in_strip_and_film():
+    runs = some_runs()
+    plain, marked = ComparisonData(runs), ComparisonData(runs, found(runs, fox=2, crown=1))
+    strips = [np.asarray(data.strip(data.select(seed=7))) for data in (plain, marked)]
+    changed = np.argwhere((strips[0] != strips[1]).any(-1))
+    assert len(changed) and {tuple(c) for c in strips[1][changed[:, 0], changed[:, 1]]} >= {ImageColor.getrgb(color(i)) for i in range(2)}
+    films = [Image.open(io.BytesIO(data.gif(data.select(seed=7)))) for data in (plain, marked)]
+    assert not np.array_equal(*(np.asarray(film.convert("RGB")) for film in films))
+    assert plain.strip(plain.select(seed=0)) == ComparisonData(runs).strip(plain.select(seed=0))
 
 def test_report_holds_everything(runs):
     e = explore(runs, stat="norm", step=1)
