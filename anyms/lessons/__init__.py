@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, dict(
     decided_steps="decided", decision_curve="decided", decision_figure="decided", measure_decided="decided",
     correspondence="reading", measure_correspondence="reading", draw_and_read="reading",
     guess_page="guess", draw_rounds="guess", wilson="guess",
-    lesson_page="hour", Chapter="hour", hour_document="hour",
+    lesson_page="hour", lesson_cast="hour", Chapter="hour", hour_document="hour",
     Exercise="exercises", exercise="exercises", is_number="exercises", is_pair_of_numbers="exercises", is_form="exercises",
     IDEAS="answers_practice",
     EXERCISES="checks", check="checks", feedback="checks",

@@ -217,12 +217,15 @@ REFERENCES = {  # page -> (title, what it holds, folders and modules on it)
         "Reference: workshop", "The same for what all floors share, lessons, commands and this site",
         ("validate", "storage", "images", "attention.toy", "attention.cache",
          "lessons", "shell", "demo", "doctor", "server", "site")),
+    "nbs/reference_classroom.md": (
+        "Reference: classroom and benchmark", "The same for the wall, for pages that stand alone, and for what times",
+        ("classroom", "widgets.page", "widgets.report", "widgets.stored", "bench")),
     "nbs/reference_stickers.md": (
         "Reference: stickers", "The same for the sticker world and the embedded model",
         ("stickers.world", "stickers.model", "stickers.language", "stickers.card", "stickers.card_text", "stickers.protocol")),
     "nbs/reference_training.md": (
-        "Reference: training, judge, benchmark", "The same for what teaches, judges and times",
-        ("stickers.training", "stickers.ablation", "stickers.judge", "bench")),
+        "Reference: training and judge", "The same for what teaches and judges",
+        ("stickers.training", "stickers.ablation", "stickers.judge")),
     "nbs/reference_paper.md": (
         "Reference: the paper's experiments", "The same for cases, runs and figures",
         ("paper.cases", "paper.run", "paper.figures")),

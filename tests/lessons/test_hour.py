@@ -1,11 +1,12 @@
 "The hour as one file in a real browser: no network, by keyboard, on a projector and on a phone; Predicts fold, notes on demand."
+import re
 from pathlib import Path
 
 import pytest
 
-from anyms.demo import showcase
 from anyms.layout.layout import Layout
-from anyms.lessons.hour import Chapter, MARK, chapter_html, claim_file, hour_document, lesson_page, other_height, write_lesson
+from anyms.lessons.hour import (
+    MARK, Chapter, chapter_html, claim_file, hour_document, lesson_cast, lesson_page, other_height, write_lesson)
 from anyms.pipeline.loading import load
 from anyms.stickers.judge.judge import load_judge
 from chrome import chrome, open_page, page  # noqa: F401
@@ -13,7 +14,7 @@ from chrome import chrome, open_page, page  # noqa: F401
 TITLES = ["The riddle", "A word is not a picture", "Attention with fingers", "Why they blend", "Take it apart",
           "What does this place read?", "One sentence each"]
 EVIL = "<img src=x onerror=alert(1)>"
-LAYOUT, PROMPT = showcase()
+LAYOUT, PROMPT = lesson_cast()
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +129,29 @@ def test_words_are_words(page):
 def test_minutes_are_told():
     assert "minute 15 to 25" in chapter_html(Chapter("A", 10, [], "", "b", "c", []), 3, 15)
 
-def test_the_last_box_moves_up_and_down_and_no_other():
-    there = other_height(LAYOUT)
-    assert there.boxes[:-1] == LAYOUT.boxes[:-1] and there.boxes[-1] != LAYOUT.boxes[-1]
-    assert list(other_height(there).boxes[-1]) == pytest.approx(list(LAYOUT.boxes[-1]))
+@pytest.mark.parametrize("box, moved", [((.5, .25, .9, .75), (0, .5)), ((.5, .1, .9, .5), (.6, 1)), ((.5, .5, .9, .9), (0, .4))])
+def test_the_last_box_moves_to_the_far_edge_and_no_other(box, moved):
+    there = other_height(LAYOUT.replace("tree", box=box))
+    assert there.boxes[:-1] == LAYOUT.boxes[:-1]
+    x0, y0, x1, y1 = there.boxes[-1]
+    assert (x0, x1) == (box[0], box[2]) and (y0, y1) == pytest.approx(moved)
+
+def test_the_cast_is_the_plans():
+    "One cast: the plan, tutorials 1 to 4 and the file put the same drawings into the same boxes."
+    import nbformat
+    from anyms.layout.subject import Subject
+    from anyms.stickers.world import CAST, sprite
+    root = Path(__file__).resolve().parents[2]/"nbs"
+    pages = [root/"teach.ipynb", *sorted((root/"tutorials").glob("[1-4]_*.ipynb"))]
+    assert len(pages) == 5
+    for path in pages:
+        text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
+        first = re.search(r"Layout\(\[.*?\]\)$", text, re.S | re.M)[0]
+        assert eval(first, dict(Layout=Layout, Subject=Subject, sprite=sprite, CAST=CAST)).to_dict() == LAYOUT.to_dict(), path.name
+        assert f'"{PROMPT}"' in text
+
+def test_the_riddle_begins_with_the_cast(hour):
+    assert PROMPT in hour.locator(".anyms-guess").inner_text()
 
 @pytest.mark.parametrize("options, said", [(dict(cases=0), "cases"), (dict(steps=1), "steps"), (dict(layout=Layout([LAYOUT[0]])), "two or more")])
 def test_what_no_hour_has_is_refused(options, said):

@@ -1,5 +1,9 @@
-"What the tutorials share: every check answers anything in a sentence, strips and plots are large enough, the toy is exact."
+"What the tutorials share: every check answers anything in a sentence, strips and plots are large enough, the toy is exact; a Predict folds its answer."
+import re
+from pathlib import Path
+
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -12,6 +16,7 @@ from anyms.lessons.checks import EXERCISES, check, feedback
 from anyms.lessons.figures import distance, quantize, strip, subplots
 from anyms.lessons.toy_attention import toy
 
+ROOT = Path(__file__).resolve().parents[2]
 ODD = [3, -1.5, float("nan"), True, "text", "", [], [None], (1, 2), {}, {"a": 1}, set(), object(), int,
        lambda: None, lambda *a: "x", lambda *a: 1/0, np.zeros((2, 2)), torch.ones(3), b"bytes", range(3), Image.new("RGB", (2, 2))]
 every = pytest.mark.parametrize("number", sorted(EXERCISES))
@@ -96,3 +101,24 @@ def test_in_the_toy_each_box_holds_its_own_and_the_rest_nothing():
     drawn = np.asarray(toy(two(), "crop_merge"))
     assert (drawn[20:44, :32] == (0x80, 0x30, 0x10)).all() and (drawn[20:44, 32:] == (0x10, 0x40, 0x80)).all() and not drawn[:10].any()
     assert distance(toy(two(), "masked"), toy(two(), "crop_merge")) == 0
+
+# a Predict folds its answer until asked
+
+PAGES = [ROOT/"nbs"/"teach.ipynb", *sorted((ROOT/"nbs"/"lessons").glob("*.ipynb")), *sorted((ROOT/"nbs"/"tutorials").glob("*.ipynb"))]
+ASKS = re.compile(r"\*\*Predict\b")
+
+def folds(cell): return cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+
+@pytest.mark.parametrize("path", [p for p in PAGES if ASKS.search(p.read_text("utf8"))], ids=lambda p: p.stem)
+def test_a_predict_folds_its_answer(path):
+    "From a Predict to the next one or to the next heading: an answer in a fold, and before it nothing that comes out stands open."
+    cells = nbformat.read(path, 4).cells
+    asks = [i for i, c in enumerate(cells) if c.cell_type == "markdown" and ASKS.search(c.source)]
+    assert asks
+    for i in asks:
+        before, answered, _ = ASKS.split(cells[i].source)[-1].partition("<summary>Answer</summary>")
+        for cell in cells[i + 1:]:
+            if answered: break
+            if cell.cell_type == "markdown": answered = "<summary>Answer</summary>" in cell.source
+            else: assert folds(cell) or not cell.outputs, f"gives the answer away: {cell.source[-80:]}"
+        assert answered, f"no folded answer to: {before[:80]}"

@@ -198,7 +198,7 @@ def test_code_of_the_library_folds_and_a_link_opens_it(light, url):
     light.goto(f"{url}/nbs/pipeline/10_generation.html")
     folds = light.locator("main details.code-fold")
     assert folds.count() > 10 and light.locator("main details.code-fold:not([open])").count() > 3  # short cells begin open
-    light.goto(f"{url}/nbs/reference.html")
+    light.goto(f"{url}/nbs/reference_pipeline.html")
     light.get_by_role("link", name="generate", exact=True).first.click()
     light.wait_for_url("**/nbs/pipeline/10_generation.html#anyms.pipeline.generation.generate")
     opened = light.locator("main details.code-fold[open]", has=light.locator("summary", has_text="generate")).first
@@ -293,7 +293,7 @@ def test_menus_open_and_close_by_keyboard(light, url):
     assert menu.is_visible()
 
 def test_names_lead_to_their_place(light, url):
-    light.goto(f"{url}/nbs/reference.html")
+    light.goto(f"{url}/nbs/reference_pipeline.html")
     light.get_by_role("link", name="generate", exact=True).first.click()
     light.wait_for_url("**/nbs/pipeline/10_generation.html#anyms.pipeline.generation.generate")
     assert light.locator("[id='anyms.pipeline.generation.generate']").count() == 1
@@ -338,3 +338,95 @@ def test_every_picture_is_drawn(light, url, pages):
         light.goto(f"{url}/{p}")
         broken = light.evaluate("async () => { const all = [...document.images]; await Promise.all(all.map(i => i.decode().catch(() => {}))); return all.filter(i => i.src && !i.naturalWidth).map(i => i.alt) }")
         assert not broken, (p, broken)
+
+# what waits, and what lives on a page
+
+def test_a_predict_waits_until_it_is_asked(light, url):
+    "On the site as in JupyterLab: what answers a Predict is folded, and opens by keyboard."
+    for name in ("1_first_layout", "2_why_subjects_blend", "3_crop_or_mask", "4_honest_heatmaps"):
+        light.goto(f"{url}/nbs/tutorials/{name}.html")
+        folds = light.locator("details.anyms-output")
+        assert folds.count() >= 7 and not light.locator("details.anyms-output .cell-output >> visible=true").count(), name
+    folds.first.locator("summary").press("Enter")
+    assert folds.first.locator(".cell-output").first.is_visible()
+    quiet(light)
+
+def test_the_lesson_plan_keeps_its_answers(light, url):
+    light.goto(f"{url}/nbs/teach.html")
+    assert "to the last bit" in light.locator("main").text_content()
+    assert not light.get_by_text("Zero, to the last bit").is_visible()
+    light.locator("details", has_text="Zero, to the last bit").locator("summary").click()
+    assert light.get_by_text("Zero, to the last bit").is_visible()
+
+def test_tutorial_two_opens_with_the_toy(light, url):
+    light.goto(f"{url}/nbs/tutorials/2_why_subjects_blend.html")
+    toy = light.locator(".anyms-toy").first
+    toy.locator("svg").first.wait_for()
+    above = light.evaluate("""() => { const toy = document.querySelector('.anyms-toy');
+        return [...document.querySelectorAll('main h2, main img, main figure')].filter(e => !toy.contains(e) && e.compareDocumentPosition(toy) & 4).length }""")
+    assert above == 0, "no section and no picture stands above it"
+    assert light.evaluate("document.querySelector('.anyms-toy').anymsToy.sides[0].variant") == "crop_merge"
+    quiet(light)
+
+def pixels(tab, canvas): return tab.evaluate("c => c.toDataURL()", canvas.element_handle())
+
+def test_the_home_page_shows_beliefs_and_has_a_switch(light, url):
+    light.goto(f"{url}/nbs/index.html")
+    panel = light.locator(".anyms-explorer").first
+    panel.locator("canvas").first.wait_for()
+    light.wait_for_function("document.querySelector('.anyms-explorer').dataset.ready === 'yes'")
+    believed, noisy = (panel.get_by_role("radio", name=name) for name in ("what the model believes", "the noisy picture"))
+    assert believed.is_checked() and not noisy.is_checked()
+    panel.locator("input[type=range][data-name=step]").fill("1")
+    canvas = panel.locator("canvas[data-kind=picture]").first
+    belief = pixels(light, canvas)
+    assert "believes" in canvas.get_attribute("aria-label")
+    noisy.check()
+    noise = pixels(light, canvas)
+    assert noise != belief and "the picture after" in canvas.get_attribute("aria-label")
+    believed.check()
+    assert pixels(light, canvas) == belief
+    quiet(light)
+
+def test_the_home_page_marks_from_when_on_a_subject_is_found(light, url):
+    light.goto(f"{url}/nbs/index.html")
+    panel = light.locator(".anyms-explorer").first
+    marks = panel.locator(".mark")
+    marks.first.wait_for()
+    said = marks.all_inner_texts()
+    assert len(said) == 6 and all(re.search(r"from step \d+|not found", one) for one in said), said
+    begins = [int(found[1]) for found in (re.search(r"from step (\d+)", one) for one in said) if found]
+    slider = panel.locator("input[type=range][data-name=step]")
+    for at, step in enumerate((1, 6, 11, 15, 20)):
+        slider.fill(str(at))
+        assert f"step {step} " in panel.locator("output").first.inner_text()
+        assert panel.locator(".mark .dot[style*=background]").count() == sum(first <= step for first in begins), step
+
+@pytest.mark.parametrize("page", ["nbs/tutorials/4_honest_heatmaps.html", "nbs/widgets/13_reading.html"])
+def test_the_read_map_answers_from_stored_data(light, built, page):
+    "The page's file with the network cut: hover a place, and references light up; hover a cell, and the picture does."
+    light.context.set_offline(True)
+    light.goto((built/page).as_uri())
+    panel = light.locator(".anyms-reading").first
+    picture = panel.locator("canvas").first
+    picture.scroll_into_view_if_needed()
+    light.wait_for_function("document.querySelector('.anyms-reading').anymsReading")
+    def state(): return light.evaluate("document.querySelector('.anyms-reading').anymsReading.state()")
+    reference = panel.locator("canvas").nth(1)
+    light.wait_for_timeout(200)
+    before = pixels(light, reference)
+    picture.hover(position=dict(x=8, y=8))
+    assert state()["place"] == 0 and pixels(light, reference) != before
+    drawn = pixels(light, picture)
+    reference.hover(position=dict(x=70, y=70))
+    assert state()["place"] is None and state()["cell"]["j"] == 0 and pixels(light, picture) != drawn
+    assert not light.outside
+
+def test_a_read_map_is_small(built):
+    "At most 8 KB a map: the weights of every place for one reference."
+    found = 0
+    for page in sorted((built/"nbs").rglob("*.html")):
+        for levels, peaks in re.findall(r'"levels":"([^"]*)","peaks":"([^"]*)"', page.read_text("utf8")):
+            assert len(levels) + len(peaks) <= 8 * 1024, page.name
+            found += 1
+    assert found >= 4

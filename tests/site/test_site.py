@@ -213,6 +213,11 @@ def test_picture_text_is_escaped_in_html():
     out = cell["outputs"][0]["data"]["text/html"]
     assert out.count("alt=") == 2 and '"b"' not in out and "&quot;b&quot;" in out
 
+def test_a_path_in_a_table_may_break():
+    table = "<table><tr><th>a_b</th></tr><tr><td>pictures/anyms/2a.png</td><td><a href='x/y'>x/y</a></td><td></td></tr></table>"
+    shown_ = "".join(made(code("t", shown(text_html=table)))[-1]["outputs"][0]["data"]["text/html"])
+    assert "pictures/<wbr>anyms/<wbr>2a.png" in shown_ and "a_<wbr>b" in shown_ and "<a href='x/y'>x/y</a>" in shown_
+
 def test_static_form_wins_over_the_live_widget():
     both, live = shown(text_html="<p>static</p>"), dict(output_type="display_data", metadata={}, data={pages.VIEW: {"model_id": "1"}})
     both["data"][pages.VIEW] = {"model_id": "1"}
@@ -262,6 +267,21 @@ def test_an_answer_is_no_alternative_text():
         code("show()", shown(image_png=PIXEL)))
     assert "Which one?" in cells[-1]["source"] and "secret" not in cells[-1]["source"]
 
+
+def waiting(cell): return {**cell, "metadata": dict(jupyter=dict(outputs_hidden=True))}
+
+def test_an_output_waits_until_it_is_asked_for(tmp_path):
+    "What JupyterLab folds, the page folds: the code is seen, the picture and the number are not."
+    cells = [text("**Predict.** How much?"), waiting(code("half(3)", shown(image_png=PIXEL), shown(text_plain="1.5"))), text("Afterwards.")]
+    out = build(project(tmp_path, **{"index.ipynb": notebook(*cells)}), program="smalldocs")
+    body = re.search(r"(?s)<main.*</main>", (out/"nbs"/"index.html").read_text())[0]
+    before, fold, after = re.split(r'<details class="anyms-output">|</details>', body)
+    assert "half(3)" in before and "<img" not in before and "1.5" not in before
+    assert "<img" in fold and "1.5" in fold and "half(3)" not in re.sub(r'alt="[^"]*"', "", fold)
+    assert "Afterwards" in after
+
+def test_nothing_folds_where_nothing_comes_out():
+    assert "details" not in json.dumps(made(waiting(code("x = 1")))) and "details" not in json.dumps(made(code("x", shown(text_plain="1"))))
 
 # light
 
@@ -436,6 +456,17 @@ def test_every_page_of_the_sidebar_is_there(ours):
     config = yaml.safe_load((ROOT/"_quarto.yml").read_text("utf8"))
     listed = set(re.findall(r"nbs/[\w/.]+\.(?:ipynb|md)", yaml.safe_dump(config["website"])))
     assert listed and all((ours[0]/p).with_suffix(".html").exists() for p in listed)
+
+def test_every_predict_waits_on_the_site(ours):
+    "As many outputs are folded on a page as in its notebook; after a Predict nothing that comes out stands open before a fold."
+    asked = 0
+    for path in notebooks(ROOT):
+        nb = json.loads((ROOT/path).read_text("utf8"))["cells"]
+        hidden = [c for c in nb if c["metadata"].get("jupyter", {}).get("outputs_hidden") and c.get("outputs")]
+        body = (ours[0]/path).with_suffix(".html").read_text("utf8")
+        assert body.count('<details class="anyms-output">') == len(hidden), path
+        asked += len(hidden)
+    assert asked >= 50
 
 def test_every_page_lists_every_page(ours):
     "From anywhere a reader gets anywhere: the sidebar stands on every page."
