@@ -16,6 +16,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import calm_threads, server
+from .classroom import terminal as classroom
 from .paper.run import terminal
 from .storage import check_folder, check_writable, claim_folder, write_json
 
@@ -59,7 +60,7 @@ def _command(f, group=app):
             if os.environ.get("ANYMS_DEBUG"): raise
             typer.echo(f"anyms: {in_shell(_sentence(e))}", err=True)
             raise typer.Exit(2) from None
-    return group.command()(run)
+    return group.command(f.__name__.rstrip("_").replace("_", "-"))(run)  # class_ is `class`
 
 # %% ../nbs/07_cli.ipynb #c007
 def _version(value: bool):
@@ -221,7 +222,7 @@ def explore(
     typer.echo(f"Opening {notebook}. The first pictures take some seconds; Ctrl-C ends it.")
     if code := server.run_server(command): raise typer.Exit(code)
 
-for _one in server.COMMANDS: _command(_one)
+for _one in (*server.COMMANDS, *classroom.COMMANDS): _command(_one)
 
 # %% ../nbs/07_cli.ipynb #c037
 @_command

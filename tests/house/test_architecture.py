@@ -23,7 +23,8 @@ LONG = {"images"}  # modules over LENGTH: reading, drawing and writing pictures,
 # and of its own folder what has a lower number.
 FLOORS = [
     {"validate", "storage"}, {"images"}, {"layout"}, {"attention"}, {"maps"}, {"pipeline"},
-    {"stickers.world"}, {"shell", "widgets"}, {"stickers"}, {"lessons", "bench", "demo"}, {"paper"}, {"doctor", "server"}, {"cli"},
+    {"stickers.world"}, {"shell", "widgets"}, {"stickers"}, {"lessons", "bench", "demo"}, {"paper"}, {"classroom"},
+    {"doctor", "server"}, {"cli"},
 ]
 APART = {"site": set()}  # what is on no floor -> what it may import: the site reads what is stored and runs nothing
 TIPTOP = {"cli": {"site"}}  # what a floor may use besides
@@ -148,7 +149,7 @@ def test_no_import_circles():
 @each
 def test_imports_of_ours_stand_on_top(path):
     "A reader looks for them there; only commands load what they need when they are called."
-    if name_of(path) in ("cli", "doctor", "server", "paper.run.terminal"): return  # the doctor comes where torch is lacking
+    if name_of(path) in ("cli", "doctor", "server", "paper.run.terminal", "classroom.terminal"): return  # the doctor comes where torch is lacking
     late = ours(imports(path)) - ours(imports(path, inside=False))
     assert not late, f"{name_of(path)} imports {sorted(late)} inside a function"
 

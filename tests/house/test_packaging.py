@@ -163,7 +163,7 @@ def test_site_lists_every_notebook():
     there = {p.relative_to(ROOT).as_posix() for p in (ROOT/"nbs").rglob("*.ipynb")
         if not any(q[0] in "._" for q in p.relative_to(ROOT/"nbs").parts)}
     assert there <= listed, f"not in the sidebar of _quarto.yml: {sorted(there-listed)}"
-    made = {f"nbs/reference{which}.md" for which in ("", "_pipeline", "_workshop", "_stickers", "_training", "_paper", "_votes", "_methods")}  # by `anyms docs`
+    made = {f"nbs/reference{which}.md" for which in ("", "_pipeline", "_workshop", "_stickers", "_training", "_paper", "_votes", "_methods", "_classroom")}  # by `anyms docs`
     assert not [p for p in listed - made if not (ROOT/p).exists()], "the sidebar names pages that do not exist"
 
 def test_ci_script():

@@ -25,7 +25,7 @@ def folder(pipe, pipes, tmp_path_factory):
 
 def test_load_a_folder(folder, draw, layout):
     result = generate(load(folder, device="cpu"), PROMPT, layout, num_inference_steps=2, progress=False)
-    assert same(result, draw())
+    assert same(result, draw("fused"))
     assert str(folder.parent) not in json.dumps(result.settings) and result.settings["model"] == folder.name
 
 
