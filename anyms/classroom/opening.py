@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 from .painter import Painter
@@ -44,8 +44,9 @@ def announcement(
 def told_to_end(
     end:Event,           # that is set
 )->Iterator[None]:
-    "Inside, Ctrl-C, TERM and a closed terminal set the event."
+    "Inside, Ctrl-C, TERM and a closed terminal set the event; in another thread than the main one they are not heard."
     kinds = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    if current_thread() is not main_thread(): kinds = []   # Python hands signals to the main one only
     before = {kind: signal.signal(kind, lambda number, frame: end.set()) for kind in kinds}
     try: yield
     finally:

@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from threading import Event
 
 import pytest
 from PIL import Image
@@ -222,6 +224,13 @@ def test_it_ends_cleanly(kind):
         out, err = command.communicate(timeout=60)
     finally: command.kill()
     assert (command.returncode, out.strip(), err) == (0, "The wall is closed.", "")
+
+def test_a_wall_in_a_thread():
+    "Python hands signals to its main thread only; elsewhere, such as in a notebook's worker, the event ends the wall."
+    end, said = Event(), []
+    with ThreadPoolExecutor(1) as pool:
+        room = pool.submit(open_wall, dots, ["127.0.0.1"], 0, echo=lambda text: (said.append(text), end.set()), end=end).result(60)
+    assert len(said) == 1 and room.drawn == 0
 
 def test_wrong_arguments_get_a_sentence(tmp_path):
     (tmp_path/"picture-0001.png").touch()
