@@ -127,7 +127,7 @@ function anymsExplorer(root, facts, store, ask) {
     const ink = panel.picture.getContext('2d');
     if (missing) { for (const c of [panel.picture, panel.heat]) if (c) { c.getContext('2d').clearRect(0, 0, ...size); c.setAttribute('aria-label', panel.name + ': not drawn with this seed'); } return; }
     const from = ((facts.marks || {})[get('seed')] || {})[panel.name] || {};   // a full dot: from this step on it holds
-    panel.marks.replaceChildren(...Object.entries(from).map(([name, step]) => make('span', {class: 'mark'},
+    panel.marks.replaceChildren(...Object.entries(from).map(([name, step]) => make('span', {class: 'decided'},
       make('span', {class: 'dot', style: step != null && facts.steps[t] >= step ? 'background:' + facts.colors[facts.subjects.indexOf(name)] : ''}),
       name + (step == null ? ': not found' : ' from step ' + (step + 1)))));
     if (film) { tile(ink, film, at, true); if (get('boxes')) facts.boxes.forEach((_, i) => frame(ink, i, 4)); }

@@ -391,7 +391,7 @@ def test_the_home_page_shows_beliefs_and_has_a_switch(light, url):
 def test_the_home_page_marks_from_when_on_a_subject_is_found(light, url):
     light.goto(f"{url}/nbs/index.html")
     panel = light.locator(".anyms-explorer").first
-    marks = panel.locator(".mark")
+    marks = panel.locator(".decided")
     marks.first.wait_for()
     said = marks.all_inner_texts()
     assert len(said) == 6 and all(re.search(r"from step \d+|not found", one) for one in said), said
@@ -400,7 +400,7 @@ def test_the_home_page_marks_from_when_on_a_subject_is_found(light, url):
     for at, step in enumerate((1, 6, 11, 15, 20)):
         slider.fill(str(at))
         assert f"step {step} " in panel.locator("output").first.inner_text()
-        assert panel.locator(".mark .dot[style*=background]").count() == sum(first <= step for first in begins), step
+        assert panel.locator(".decided .dot[style*=background]").count() == sum(first <= step for first in begins), step
 
 @pytest.mark.parametrize("page", ["nbs/tutorials/4_honest_heatmaps.html", "nbs/widgets/13_reading.html"])
 def test_the_read_map_answers_from_stored_data(light, built, page):
