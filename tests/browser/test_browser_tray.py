@@ -48,8 +48,12 @@ def opened(chrome, lab):
     for page in pages: page.context.close()
 
 def python(page, expression):
-    said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
-    return json.loads(said.split("answer:")[-1].splitlines()[0])
+    "What the kernel says; where the page shows something older still, it is asked again."
+    for _ in range(20):
+        said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
+        if "answer:" in said: return json.loads(said.split("answer:")[-1].splitlines()[0])
+        page.wait_for_timeout(200)
+    raise AssertionError(f"the kernel did not answer: {said!r}")
 
 def follows(page, expression, wanted, seconds=30):
     "Wait until the kernel agrees; messages from the page take a moment."
