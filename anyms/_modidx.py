@@ -4551,7 +4551,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'anyms/widgets/reading.py'),
                                        'anyms.widgets.reading._base64': ('widgets/reading.html#_base64', 'anyms/widgets/reading.py'),
                                        'anyms.widgets.reading._call': ('widgets/reading.html#_call', 'anyms/widgets/reading.py'),
-                                       'anyms.widgets.reading._facts': ('widgets/reading.html#_facts', 'anyms/widgets/reading.py'),
                                        'anyms.widgets.reading._subjects': ('widgets/reading.html#_subjects', 'anyms/widgets/reading.py'),
                                        'anyms.widgets.reading.heard_by': ('widgets/reading.html#heard_by', 'anyms/widgets/reading.py'),
                                        'anyms.widgets.reading.pack_weights': ( 'widgets/reading.html#pack_weights',

@@ -159,3 +159,13 @@ def run_python(page, code):
         future.onIOPub = m => { if (m.header.msg_type === 'stream') said.push(m.content.text);
                                 if (m.header.msg_type === 'error') said.push(m.content.evalue) };
         await future.done; return said.join('') }""", code)
+
+def drag(page, start, stop):
+    "From one point of the board to another, both in 0..1."
+    r = page.locator("svg.board").bounding_box()
+    def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
+    page.mouse.move(*at(start))
+    page.mouse.down()
+    page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)]))
+    page.mouse.move(*at(stop))
+    page.mouse.up()

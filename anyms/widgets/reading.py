@@ -55,21 +55,6 @@ def heard_by(
     if variant == "masked": return layout.cover(grid).numpy()
     return np.full((len(layout), grid[0]*grid[1]), variant != "text_only")
 
-# %% ../../nbs/widgets/13_reading.ipynb #hp013
-HINT = ("Hover the picture or a reference; a click holds the place, another lets it go. With the keyboard: Tab to a picture, arrows move. "
-        "Weights are a softmax over each reference's own tokens: what would be read, whether or not it is heard.")
-
-def _facts(result, reads, cells, step, layers)->dict[str, Any]:
-    "What the page side is told."
-    names, layout = result.layout.names, result.layout
-    each = {name: read_map(reads, name, step, layers) for name in names}
-    gh, gw, r = each[names[0]].shape
-    heard = heard_by(result, (gh, gw))
-    subjects = [dict(name=name, color=color(j), box=list(layout.boxes[j]), heard="".join(str(int(x)) for x in heard[j]),
-                     reference=data_uri(shrink(layout[name].image, 96)), **pack_weights(each[name]))
-                for j, name in enumerate(names)]
-    return dict(grid=[gh, gw], tokens=r, cells=None if cells is None else list(cell_grid(r, cells)), subjects=subjects)
-
 # %% ../../nbs/widgets/13_reading.ipynb #hp014
 HINT = ("Hover the picture or a reference; a click holds the place, another lets it go. With the keyboard: Tab to a picture, arrows move. "
         "Weights are a softmax over each reference's own tokens: what would be read, whether or not it is heard.")

@@ -8,7 +8,7 @@ from PIL import Image
 from anyms.maps import colorize
 from anyms.pipeline import Comparison
 from anyms.widgets import ComparisonData
-from chrome import chrome, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from chrome import chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
 from comparisons import decoded, some_runs
 
 pytestmark = pytest.mark.slow
@@ -249,16 +249,6 @@ def editor(chrome, lab):
     page.context.close()
 
 BOXES = "[[round(v, 2) for v in b] for b in editor.layout.boxes] if editor.layout else []"
-
-def drag(page, start, stop):
-    "From one point of the board to another, both in 0..1."
-    r = page.locator("svg.board").bounding_box()
-    def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
-    page.mouse.move(*at(start))
-    page.mouse.down()
-    page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)]))
-    page.mouse.move(*at(stop))
-    page.mouse.up()
 
 def close(page, expression, wanted, atol=.02):
     for _ in range(60):

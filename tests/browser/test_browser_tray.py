@@ -4,7 +4,7 @@ import json, os
 
 import nbformat, pytest
 
-from chrome import chrome, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from chrome import chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
 from conftest import embedded_weights
 
 pytestmark = pytest.mark.slow
@@ -134,16 +134,6 @@ def slow(name, seconds, kind=type(editor)):
     setattr(kind, name, lambda *a, **k: (time.sleep(seconds), before(*a, **k))[1])
 [slow(name, .8) for name in ('place_sticker', 'undo', 'place_picture')]"""
 
-def drag_box(page, start, stop):
-    "From one point of the board to another, both in 0..1."
-    r = page.locator("svg.board").bounding_box()
-    def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
-    page.mouse.move(*at(start))
-    page.mouse.down()
-    page.mouse.move(*at([(a + b)/2 for a, b in zip(start, stop)]))
-    page.mouse.move(*at(stop))
-    page.mouse.up()
-
 def shown(page):
     "Names and left upper corners of the boxes on the page."
     labels = page.locator("g.box").evaluate_all("all => all.map(g => g.getAttribute('aria-label'))")
@@ -158,13 +148,13 @@ def test_a_box_is_dragged_while_python_is_slow(opened):
     follows(page, CORNERS, [["hat", "4%, 50%"]])
     run_python(page, SLOW)
     page.locator(".tile[data-noun=tree]").click()              # takes .8 s
-    drag_box(page, (.2, .7), (.3, .3))                         # meanwhile
+    drag(page, (.2, .7), (.3, .3))                         # meanwhile
     page.wait_for_function("() => document.querySelectorAll('g.box').length === 2")
     follows(page, CORNERS, [["hat", "14%, 10%"], ["tree", "56%, 50%"]])
     assert shown(page) == [("hat", "14%, 10%"), ("tree", "56%, 50%")]
-    drag_box(page, (.3, .3), (.25, .35))
+    drag(page, (.3, .3), (.25, .35))
     page.locator("button[data-name=undo]").click()             # .8 s
-    drag_box(page, (.75, .7), (.7, .6))
+    drag(page, (.75, .7), (.7, .6))
     field = page.locator("input[data-name=name]").first
     field.fill("crown")
     field.press("Enter")
@@ -172,7 +162,7 @@ def test_a_box_is_dragged_while_python_is_slow(opened):
     page.wait_for_timeout(300)
     assert shown(page) == [("crown", "14%, 10%"), ("tree", "51%, 40%")]
     page.locator("svg.board").evaluate(FILE, ["drop", "my cat.png", [.8, .2]])
-    drag_box(page, (.75, .7), (.7, .7))
+    drag(page, (.75, .7), (.7, .7))
     follows(page, "[editor.layout.names, round(editor.layout['tree'].box.x0, 2)]", [["crown", "tree", "my cat"], .46])
     page.wait_for_function("() => document.querySelectorAll('g.box').length === 3")
 

@@ -2,7 +2,6 @@
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from anyms import cli
 from anyms.paper.cases.combinations import combinations
@@ -10,24 +9,11 @@ from anyms.paper.run import commands
 from anyms.paper.run.commands import Machine, Request, judge_for, run_draw, run_judge, run_status, run_tables
 from anyms.paper.run.store import Store
 from anyms.paper.run.units import all_methods
+from paper_commands import ok, refused, run
 from paper_fakes import Dots, Eye, Trains, case_of, fake_pipe
 
 NAMES = ["prepare", "draw", "time", "judge", "tables", "status", "export-cases", "adopt", "study"]
 
-
-def run(*words): return CliRunner().invoke(cli.app, ["paper", *map(str, words)])
-
-def ok(*words):
-    done = run(*words)
-    assert done.exit_code == 0, done.output + done.stderr
-    return done.stdout
-
-def refused(*words):
-    done = run(*words)
-    assert done.exit_code == 2, done.output
-    line, = done.stderr.strip().splitlines()[-1:]
-    assert line.startswith("anyms: ")
-    return line
 
 @pytest.fixture
 def fake(monkeypatch):

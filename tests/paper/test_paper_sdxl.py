@@ -6,14 +6,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from anyms import cli
 from anyms.paper.methods.ms_weights import DUMMIES, FILE, Sizes, expected_shapes
 from anyms.paper.run.store import Store
 from anyms.paper.run.units import all_methods
 from conftest import WIDTH, adapter, picture, tiny
 from judging_nets import save_all
+from paper_commands import ok, refused
 
 UNTUNED = [name for name, method in all_methods().items() if method.trained is None and "sdxl" in method.settings]
 SMALL = Sizes(queries=5, dim=64, depth=2, heads=2, patches=WIDTH, phrase=WIDTH, out=2*WIDTH)
@@ -49,20 +48,6 @@ def files(tmp_path_factory):
     save_all(home/"nets")
     save_photos(home/"photos")
     return home
-
-def run(*words): return CliRunner().invoke(cli.app, ["paper", *map(str, words)])
-
-def ok(*words):
-    done = run(*words)
-    assert done.exit_code == 0, done.output + done.stderr
-    return done.stdout
-
-def refused(*words):
-    done = run(*words)
-    assert done.exit_code == 2, done.output
-    line, = done.stderr.strip().splitlines()[-1:]
-    assert line.startswith("anyms: ")
-    return line
 
 @pytest.fixture
 def asked(files): return ["--cases", files/"photos", "--methods", ",".join(UNTUNED), "--seeds", "0", "--num-inference-steps", 2]
