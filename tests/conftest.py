@@ -8,6 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import logging
+import random
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,14 @@ def run(pipe, images, *, steps=3, guidance=3., latent=(16, 16), seed=0, prompt="
     h, w = (side*pipe.vae_scale_factor for side in latent)
     return pipe(prompt, ip_adapter_image=[images], num_inference_steps=steps, guidance_scale=guidance, height=h, width=w,
                 generator=torch.Generator().manual_seed(seed), output_type="latent", **options).images
+
+
+@pytest.fixture(autouse=True)
+def own_random_numbers():
+    "Whatever a test leaves to chance is the same whichever tests ran before it, in whichever process."
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -105,11 +105,11 @@ def test_a_new_adapter_learns_its_cells():
     "Tokens of an untrained adapter do not know their cells, and a few steps teach them something; those of trained weights know."
     pipe = load()
     heads = make_heads(pipe)
-    known = fit_cell_probe(pipe, heads, 16)
+    known = fit_cell_probe(pipe, heads)
     replace_adapter(pipe)
-    new = fit_cell_probe(pipe, heads, 16)
+    new = fit_cell_probe(pipe, heads)
     pretrain_tokens(pipe, heads, minutes=10, steps=25, batch=12, **SILENT)
-    assert fit_cell_probe(pipe, heads, 16) < .9*new and known < .1 < new
+    assert fit_cell_probe(pipe, heads) < .9*new and known < .1 < new
 
 @EMBEDDED
 def test_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path):
