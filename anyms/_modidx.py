@@ -497,6 +497,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'anyms.classroom.room.Room._ask_next': ( 'classroom/room.html#room._ask_next',
                                                                                'anyms/classroom/room.py'),
                                       'anyms.classroom.room.Room._asked': ('classroom/room.html#room._asked', 'anyms/classroom/room.py'),
+                                      'anyms.classroom.room.Room._ballot': ('classroom/room.html#room._ballot', 'anyms/classroom/room.py'),
                                       'anyms.classroom.room.Room._change': ('classroom/room.html#room._change', 'anyms/classroom/room.py'),
                                       'anyms.classroom.room.Room._clear': ('classroom/room.html#room._clear', 'anyms/classroom/room.py'),
                                       'anyms.classroom.room.Room._hang': ('classroom/room.html#room._hang', 'anyms/classroom/room.py'),

@@ -98,7 +98,7 @@ def _box(value):
     return x0, y0, x1, y1
 
 # %% ../../nbs/classroom/00_messages.ipynb #ms017
-ACTIONS = ("next", "reveal", "close", "pause", "go on", "clear", "renew")   # what a teacher can order
+ACTIONS = ("next", "show votes", "hide votes", "reveal", "close", "pause", "go on", "clear", "renew")   # what a teacher can order
 
 def read_code(
     message:dict[str, Any],  # from `parse_message`

@@ -62,7 +62,8 @@ class Room:
         self.wall:dict[int, Order] = {}
         self.pictures:dict[str, bytes] = {}
         self.ordered = self.drawn = 0
-        self.question, self.asking, self.revealed, self.paused = -1, False, False, False
+        self.question, self.asking, self.votes_shown, self.revealed = -1, False, False, False
+        self.paused = False
 
     @property
     def code(self)->str: return self.door.code
@@ -219,6 +220,7 @@ def order(self:Room,
     if not self.is_teacher(token): raise Refused(401, "Only the teacher's page may do that.")
     with self.changed:
         if action == "next": self._ask_next()
+        if action in ("show votes", "hide votes"): self.votes_shown = action == "show votes"
         if action == "reveal" and self.asking: self.revealed = True
         if action == "close": self.asking = False
         if action in ("pause", "go on"): self.paused = action == "pause"
@@ -230,7 +232,8 @@ def order(self:Room,
 def _ask_next(self:Room):
     "The next question, the first after the last; old votes on it are gone."
     if not self.questions: return
-    self.question, self.asking, self.revealed = (self.question + 1) % len(self.questions), True, False
+    self.question = (self.question + 1) % len(self.questions)
+    self.asking, self.votes_shown, self.revealed = True, False, False
     for phone in self.phones.values(): phone.votes.pop(self.question, None)
 
 @patch
@@ -267,6 +270,12 @@ def _told(self:Room, order):
 
 # %% ../../nbs/classroom/04_room.ipynb #ro027
 @patch
+def _ballot(self:Room):
+    "How many voted; how they voted, once the teacher shows it or the answer."
+    votes = self.counts()
+    return dict(total=sum(votes), votes=votes if self.votes_shown or self.revealed else None)
+
+@patch
 def wall_state(self:Room,
     token:str,  # the teacher's secret
 )->dict[str, Any]:
@@ -274,7 +283,7 @@ def wall_state(self:Room,
     if not self.is_teacher(token): raise Refused(401, "Only the teacher's page may see that.")
     with self.changed:
         question = self._asked()
-        if question: question |= dict(votes=self.counts(), total=sum(self.counts()))
+        if question: question |= self._ballot()
         shown = [dict(place=place, picture=one.picture, words=caption_of(one.drawing)) for place, one in self.wall.items()]
         return dict(version=self.version, code=self.door.shown, phones=len(self.phones), waiting=len(self.queue), drawing=len(self.drawing),
                     drawn=self.drawn, paused=self.paused, places=self.places, pictures=shown, question=question)

@@ -273,7 +273,7 @@ function anymsWall(root) {
   const grid = make('div', {class: 'grid', role: 'list', 'aria-label': 'pictures'}), side = make('div', {class: 'asked'});
   const say = make('p', {class: 'say', role: 'status', 'aria-live': 'polite'});
   const button = (action, text, key) => make('button', {type: 'button', 'data-action': action, text, 'aria-keyshortcuts': key, title: 'key ' + key, onclick: () => order(action)});
-  const buttons = [button('next', 'Next question', 'n'), button('reveal', 'Reveal', 'r'), button('close', 'Close question', 'q'),
+  const buttons = [button('next', 'Next question', 'n'), button('show votes', 'Show votes', 'v'), button('reveal', 'Reveal', 'r'), button('close', 'Close question', 'q'),
     button('pause', 'Pause', 'p'), button('clear', 'Clear the wall', 'c'), button('renew', 'New code', 'k')];
   const frames = [];
   let shown = '', state = {}, armed = '';
@@ -282,7 +282,8 @@ function anymsWall(root) {
     make('main', {}, grid, side), make('footer', {}, make('div', {class: 'controls', role: 'group', 'aria-label': 'teacher'}, ...buttons), say));
 
   async function order(action) {
-    const name = action === 'pause' && state.paused ? 'go on' : action;
+    const opposite = {pause: state.paused && 'go on', 'show votes': state.question && state.question.votes && 'hide votes'};
+    const name = opposite[action] || action;
     if ((action === 'clear' || action === 'renew') && armed !== action) {
       armed = action;
       say.textContent = action === 'clear' ? 'Once more: clear all pictures and the queue?' : 'Once more: a new code? Phones that are in stay in.';
@@ -319,10 +320,14 @@ function anymsWall(root) {
     });
   }
   function bar(question, i) {
-    const votes = question.votes[i], is_right = i === question.answer, fill = make('span', {class: 'fill'});
+    const is_right = i === question.answer;
+    const option = make('p', {class: 'option'}, make('b', {text: anymsLetters[i]}), make('span', {text: question.options[i]}));
+    const item = make('li', {class: is_right ? 'right' : false, 'data-option': anymsLetters[i]}, option);
+    if (!question.votes) return item;                  // a bar that grows while people still think tells them what to think
+    const votes = question.votes[i], fill = make('span', {class: 'fill'});
     fill.style.width = (question.total ? 100*votes/question.total : 0) + '%';
-    return make('li', {class: is_right ? 'right' : false, 'data-option': anymsLetters[i]}, make('p', {class: 'option'}, make('b', {text: anymsLetters[i]}), make('span', {text: question.options[i]})),
-      make('p', {class: 'bar'}, make('span', {class: 'track'}, fill), make('output', {text: votes + (is_right ? ' ✓' : '')})));
+    item.append(make('p', {class: 'bar'}, make('span', {class: 'track'}, fill), make('output', {text: votes + (is_right ? ' ✓' : '')})));
+    return item;
   }
   function question(now) {
     const text = JSON.stringify(now.question);
@@ -342,7 +347,9 @@ function anymsWall(root) {
     counts.textContent = [now.phones + (now.phones === 1 ? ' phone' : ' phones'), now.drawn + ' drawn', now.drawing ? now.drawing + ' being drawn' : '', waiting, now.paused ? 'paused' : ''].filter(t => t).join(' · ');
     const find = name => buttons.find(b => b.dataset.action === name);
     find('pause').textContent = now.paused ? 'Go on' : 'Pause';
-    find('reveal').disabled = !now.question || now.question.answer != null;
+    const is_open = now.question && now.question.answer == null;
+    find('show votes').textContent = is_open && now.question.votes ? 'Hide votes' : 'Show votes';
+    for (const name of ['show votes', 'reveal']) find(name).disabled = !is_open;
     find('close').disabled = !now.question;
     pictures(now);
     question(now);

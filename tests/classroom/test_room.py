@@ -219,13 +219,29 @@ def test_votes_are_counted_once_and_may_change(room):
     refused(409, room.vote, a, 0, 1)
     room.order(room.teacher, "next")
     for token, option in ((a, 0), (b, 1), (a, 1)): room.vote(token, 0, option)
-    assert room.wall_state(room.teacher)["question"]["votes"] == [0, 2, 0, 0] and room.phone_state(a)["question"]["chosen"] == 1
+    assert room.counts() == [0, 2, 0, 0] and room.phone_state(a)["question"]["chosen"] == 1
     refused(400, room.vote, a, 0, 7)
     refused(409, room.vote, a, 1, 0)
     room.order(room.teacher, "reveal")
     refused(409, room.vote, a, 0, 0)
     room.order(room.teacher, "close")
     assert room.wall_state(room.teacher)["question"] is None and room.phone_state(a)["question"] is None
+
+def test_how_others_vote_is_told_when_the_teacher_shows_it(room):
+    "A count before, bars on demand and with the answer; the next question starts without them."
+    token, = enter(room)
+    def told(): return room.wall_state(room.teacher)["question"]["votes"]
+    room.order(room.teacher, "show votes")             # no question yet: nothing to show
+    room.order(room.teacher, "next")
+    room.vote(token, 0, 1)
+    assert told() is None and room.wall_state(room.teacher)["question"]["total"] == 1
+    seen = []
+    for action in ("show votes", "hide votes", "reveal", "hide votes"):
+        room.order(room.teacher, action)
+        seen.append(told())
+    assert seen == [[0, 1, 0, 0], None, [0, 1, 0, 0], [0, 1, 0, 0]]
+    room.order(room.teacher, "next")
+    assert told() is None and "votes" not in room.phone_state(token)["question"]
 
 def test_no_page_is_told_the_answer_early(room):
     token, = enter(room)
