@@ -1,6 +1,8 @@
 "Interrupted, repeated, shared among processes: always the same pictures and the same tables."
+from dataclasses import replace
 import errno
 import inspect
+import math
 import sys
 
 import pandas as pd
@@ -79,6 +81,19 @@ def test_quick_first_then_all(tmp_path):
     rows = rows_of(store, then)
     assert len(rows["pictures"]) == 48 and len(rows["subjects"]) == 2*12*5 and len(rows_of(store, first)["scores"]) == 16
     assert status(store, then).table.missing.eq(0).all()
+
+
+def test_the_time_left_is_that_of_each_methods_own_pictures(tmp_path):
+    "Missing pictures times the median second; a method without pictures is named, and all done says nothing."
+    first, then = plan_of(Dots(), seeds=range(4)), plan_of(Dots(), Dots("speckles"), seeds=range(12))
+    store = run(tmp_path/"s", first)
+    assert "left" not in str(status(store, first)) and "known once" not in str(status(store, first))
+    told = status(store, then)
+    pace = plan_tables(store, first)["pictures"].seconds.median()
+    assert told.hours["dots"] == pytest.approx(pace*16/3600) and math.isnan(told.hours["speckles"])
+    assert "About 1 minute of one worker's drawing" in str(told) and "once each has drawn a picture: speckles." in str(told)
+    long = replace(told, hours=told.hours*0 + 2.25)
+    assert "About 2.2 hours" in str(long)
 
 
 # several workers

@@ -7,6 +7,7 @@ __all__ = ['judge_unit', 'plan_files', 'drawn_units', 'judge_all', 'plan_tables'
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju003
 from dataclasses import dataclass
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from ..metrics.rows import PictureJudge, judge_pictures
 from .drawing import ALONE, Worker, each_unit
 from .store import JUDGED, Store, Unit, digest, read_many, read_rows
-from .units import Plan
+from .units import Plan, Theirs
 from ...stickers.judge.evaluation import shard_of
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju007
@@ -105,13 +106,25 @@ class Status:
     "How far a plan is."
     table:pd.DataFrame   # a row a method: pictures wanted, drawn, judged, missing
     stale:pd.DataFrame   # method, units of other weights, settings, cases or versions
+    hours:pd.Series      # method -> of one worker for what is missing, at the pace so far; nan where nothing is drawn
 
-    def __str__(self):
-        told = self.table.to_string(index=False)
-        if self.stale.empty: return told
-        listed = ", ".join(f"{row.method} {row.units}" for row in self.stale.itertuples())
-        return (f"{told}\n\nStale, in units: {listed}. Other weights, settings (as with and without --quick), cases "
-                "or an older version drew them; they are in no table.")
+    def __str__(self): return "\n\n".join([self.table.to_string(index=False), *_told_left(self.hours), *_told_stale(self.stale)])
+
+def _told_left(hours):
+    "What is missing, in hours or minutes: a sentence, or none where all is drawn."
+    left, new = hours.sum(), [name for name, some in hours.items() if math.isnan(some)]
+    minutes = math.ceil(60*left)
+    length = f"{left:.1f} hours" if left >= 1 else f"{minutes} minute{'s'*(minutes > 1)}"
+    known = [f"About {length} of one worker's drawing are left, at the pace so far."] if left else []
+    unknown = [f"How long these take is known once each has drawn a picture: {', '.join(new)}."] if new else []
+    return [" ".join(known + unknown)] if known or unknown else []
+
+def _told_stale(stale):
+    "What is in no table, and why: a sentence, or none."
+    if stale.empty: return []
+    listed = ", ".join(f"{row.method} {row.units}" for row in stale.itertuples())
+    return [f"Stale, in units: {listed}. Other weights, settings (as with and without --quick), cases "
+            "or an older version drew them; they are in no table."]
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju016p1
 def _stale(store, plan):
@@ -121,6 +134,11 @@ def _stale(store, plan):
     return pd.Series(methods, dtype=object).value_counts(sort=False).rename_axis("method").reset_index(name="units")
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju0161
+def _hours(pictures, missing):
+    "What is missing, by the median seconds of each method's own pictures: batches of the same machine, one worker of perhaps many."
+    pace = pictures.reindex(columns=["method", "seconds"]).astype({"seconds": float}).groupby("method").seconds.median()
+    return (missing*pace.reindex(missing.index)/3600).where(missing > 0, 0.)
+
 def status(
     store:Store,    # where it lies
     plan:Plan,      # what is wanted
@@ -134,4 +152,6 @@ def status(
     wanted = pd.Series(len(plan.cases)*len(plan.seeds), index=pd.Index(list(plan.methods), name="method"))
     counts = dict(pictures=wanted, drawn=there.method.value_counts(), judged=seen.method.value_counts())
     table = pd.DataFrame(counts).loc[list(plan.methods)].fillna(0).astype(int).rename_axis("method")
-    return Status(table.assign(missing=table.pictures - table.drawn).reset_index(), _stale(store, plan))
+    table["missing"] = table.pictures - table.drawn
+    ours = [name for name, method in plan.methods.items() if not isinstance(method, Theirs)]
+    return Status(table.reset_index(), _stale(store, plan), _hours(rows["pictures"], table.missing[ours]))
