@@ -154,20 +154,43 @@ def own_random_numbers():
     random.seed(0)
 
 
+class Pipes:
+    "Pipelines by kind ('sd15-plus', ...), each built once."
+    def __init__(self): self.built = {}
+
+    def __call__(self, kind):
+        if kind not in self.built: self.built[kind] = self.build(kind)
+        return self.built[kind]
+
+    def build(self, kind):
+        if kind == "embedded": return pytest.importorskip("anyms.stickers.model").load()
+        family, form = kind.split("-")
+        return tiny(family, plus=form == "plus")
+
+    def state(self):
+        "What a test could leave behind: other processors, other adapter scales, hooks."
+        def of(unet):
+            processors = unet.attn_processors
+            scales = {name: list(p.scale) for name, p in processors.items() if hasattr(p, "scale")}
+            return dict(processors=processors, scales=scales, hooks=len(unet._forward_pre_hooks))
+        return {kind: of(pipe.unet) for kind, pipe in self.built.items()}
+
+
 @pytest.fixture(scope="session")
 def pipes():
-    "Pipelines by kind ('sd15-plus', ...), each built once. A test must leave them as they were."
-    built = {}
-    def get(kind):
-        if kind not in built:
-            if kind == "embedded":
-                model = pytest.importorskip("anyms.stickers.model")
-                built[kind] = model.load()
-            else:
-                family, form = kind.split("-")
-                built[kind] = tiny(family, plus=form == "plus")
-        return built[kind]
-    return get
+    "Shared by all tests of a process, which must leave them as they were."
+    return Pipes()
+
+
+@pytest.fixture(autouse=True)
+def pipes_as_found(request):
+    "A test that leaves a shared pipeline changed fails itself, not whoever comes later."
+    if "pipes" not in request.fixturenames: return (yield)
+    pipes = request.getfixturevalue("pipes")
+    before = pipes.state()
+    yield
+    after = pipes.state()
+    for kind in before: assert after[kind] == before[kind], f"a test left the shared pipeline {kind!r} changed"
 
 
 def embedded_weights():
@@ -176,26 +199,17 @@ def embedded_weights():
     return (folder/"checksums.json").is_file()
 
 
-def left_as_found(found):
-    "Hand the pipeline to a test, and see that it comes back with the same processors and no hooks."
-    before, hooks = dict(found.unet.attn_processors), len(found.unet._forward_pre_hooks)
-    yield found
-    after = found.unet.attn_processors
-    assert list(after) == list(before) and all(after[k] is before[k] for k in before), "a test left other processors behind"
-    assert len(found.unet._forward_pre_hooks) == hooks, "a test left a hook behind"
-
-
 @pytest.fixture(params=[*KINDS,
     pytest.param("embedded", marks=pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there"))])
 def pipe(request, pipes):
     "Every pipeline in turn, the embedded trained model among them."
-    yield from left_as_found(pipes(request.param))
+    return pipes(request.param)
 
 
 @pytest.fixture(params=["sd15-plain", "sdxl-plus"])
 def either(request, pipes):
     "Two pipelines that differ in family and adapter, for what need not be shown on all."
-    yield from left_as_found(pipes(request.param))
+    return pipes(request.param)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import left_as_found
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from method_cases import QUICK, SEEDS, apart, same, two
 from torch.nn.functional import scaled_dot_product_attention
@@ -18,7 +17,7 @@ from anyms.paper.methods.sampling import Sampling, count_calls, sample
 
 
 @pytest.fixture(params=["embedded", "sdxl-plus"])
-def pipe(request, pipes): yield from left_as_found(pipes(request.param))
+def pipe(request, pipes): return pipes(request.param)
 
 
 def along(pipe, case=None, seeds=SEEDS, change=lambda bank: None, sampling=QUICK, **options):

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import left_as_found
 from method_cases import QUICK, SEEDS, apart, one, same, two
 
 from anyms.attention.adapter import find_processors
@@ -13,7 +12,7 @@ from anyms.paper.methods.sampling import count_calls, sample
 
 
 @pytest.fixture(params=["embedded", "sdxl-plus", "sdxl-plain"])
-def pipe(request, pipes): yield from left_as_found(pipes(request.param))
+def pipe(request, pipes): return pipes(request.param)
 
 
 def merged(pipe, case, scale, names=None):

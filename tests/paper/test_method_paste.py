@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import left_as_found
 from method_cases import ACROSS, BESIDE, QUICK, SEEDS, same, subject, two
 from PIL import Image
 
@@ -19,7 +18,7 @@ from anyms.stickers.judge.judge import load_judge
 
 
 @pytest.fixture(params=["embedded", "sdxl-plus"])
-def pipe(request, pipes): yield from left_as_found(pipes(request.param))
+def pipe(request, pipes): return pipes(request.param)
 
 
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40), (7, 7)])

@@ -1,7 +1,6 @@
 "The ground of all methods: one noise for everybody, one way to call the pipeline, the registry, what is kept."
 import pytest
 import torch
-from conftest import left_as_found
 from method_cases import QUICK, SEEDS, apart, same, two
 from PIL import Image
 
@@ -13,7 +12,7 @@ from anyms.pipeline.generation import generate
 
 
 @pytest.fixture(params=["embedded", "sdxl-plus"])
-def pipe(request, pipes): yield from left_as_found(pipes(request.param))
+def pipe(request, pipes): return pipes(request.param)
 
 
 def test_bases_are_told_apart(pipes):

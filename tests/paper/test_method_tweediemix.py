@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import left_as_found
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from method_cases import ACROSS, BESIDE, QUICK, SEEDS, apart, same, two
 from safetensors.torch import save_file
@@ -22,7 +21,7 @@ def pipe(request, pipes):
     found = pipes(request.param)
     weights = {name: p for name, p in found.unet.named_parameters() if "attn2" in name}
     copies = {name: p.clone() for name, p in weights.items()}
-    yield from left_as_found(found)
+    yield found
     after = dict(found.unet.named_parameters())
     assert all(after[name] is p and torch.equal(p, copies[name]) for name, p in weights.items()), "a test left other weights behind"
     assert not found.unet._forward_hooks

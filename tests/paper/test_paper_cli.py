@@ -77,7 +77,7 @@ def test_a_picture_alone(fake, out):
     assert "Timed 3 methods on case 3a" in ok("time", *out) and "~" not in ok("tables", *out, "--drawings", 20).splitlines()[1]
 
 def test_quick_is_told_apart(fake, out, tmp_path):
-    "What trains was drawn after a twentieth of its training: it is not in the full table."
+    "What trains was drawn after a fortieth of its training: it is not in the full table."
     ok("draw", *out)
     told = ok("status", *out[:2])
     assert "Stale" in told and "trains 2" in told and "--quick" in told

@@ -76,9 +76,9 @@ def test_a_models_number_format_counts():
 
 # quick
 
-def test_quick_trains_a_twentieth():
+def test_quick_trains_a_fortieth():
     quick, plain = quick_method(Trains()), Dots()
-    assert quick.settings["stickers"] == dict(training=dict(steps=2, lr=.1), scale=2.)
+    assert quick.settings["stickers"] == dict(training=dict(steps=1, lr=.1), scale=2.)
     assert Trains.settings["stickers"]["training"]["steps"] == 40 and quick_method(plain) is plain
     assert quick_method(Trains("x", "case")).name == "x"
 
@@ -86,7 +86,7 @@ def test_who_lets_another_train_lets_it_train_as_short():
     "TweedieMix reads LatexBlend's weights and tunes them where they are missing: a rehearsal must not train in full there."
     quick = quick_method(all_methods()["tweediemix"])
     steps = [method.tuner.settings["stickers"]["steps"] for method in (all_methods()["tweediemix"], quick)]
-    assert steps == [300, 15] and quick.settings == all_methods()["tweediemix"].settings
+    assert steps == [300, 7] and quick.settings == all_methods()["tweediemix"].settings
 
 def test_quick_is_four_noises_and_other_keys_for_what_trains():
     full, quick = (plan_of(Dots(), Trains(), quick=q) for q in (False, True))

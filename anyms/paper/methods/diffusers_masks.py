@@ -20,6 +20,7 @@ from ...images import pixel_edges
 from ..cases.case import Case
 from .method import Method, register_method
 from .sampling import Sampling, canvas_of, sample
+from ...pipeline.generation import keep_scales
 
 # %% ../../../nbs/paper/methods/04_diffusers_masks.ipynb #dm006
 def box_masks(
@@ -44,13 +45,10 @@ def adapter_scale(
     pipe:DiffusionPipeline,  # with one adapter
     scale:float,             # of every subject in every layer
 )->Iterator[None]:
-    "diffusers' own adapter scale inside the `with`; afterwards the very objects that were there."
-    before = {name: processor.scale for name, processor in find_processors(pipe.unet).items()}
-    try:
+    "diffusers' own adapter scale inside the `with`; afterwards the numbers that were there."
+    with keep_scales(find_processors(pipe.unet)):
         pipe.set_ip_adapter_scale(scale)
         yield
-    finally:
-        for name, processor in find_processors(pipe.unet).items(): processor.scale = before[name]
 
 # %% ../../../nbs/paper/methods/04_diffusers_masks.ipynb #dm017
 @register_method

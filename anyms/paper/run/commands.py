@@ -40,7 +40,7 @@ class Request:
     methods:Sequence[str]|None = None      # names; None: all that can draw with the model
     cases:Path|None = None                 # a file of cases, or a folder with cases.json; None: the eleven combinations
     seeds:Sequence[int]|None = None        # of the noises; None: 0 to 99, with `quick` 0 to 3
-    quick:bool = False                     # few noises, a twentieth of every training
+    quick:bool = False                     # few noises, a fortieth of every training
     num_inference_steps:int|None = None    # None: the base's own
 
     def read_cases(self)->list[Case]:

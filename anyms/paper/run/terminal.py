@@ -27,7 +27,7 @@ Out = Annotated[Path, typer.Option(help="Folder of pictures, judgements and tabl
 Methods = Annotated[Optional[str], typer.Option(help="Methods, separated by commas; default: all that fit the model.")]
 Cases = Annotated[Optional[Path], typer.Option(help="A file of cases, or a folder with cases.json; default: the eleven sticker cases.")]
 Seeds = Annotated[Optional[str], typer.Option(help="Noises: 0,1,2 or a range 0-99; default: 0-99, with --quick 0-3.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A rehearsal: four noises, a twentieth of every training.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A rehearsal: four noises, a fortieth of every training.")]
 Steps = Annotated[Optional[int], typer.Option(help="Denoising steps; default: the model's own.", min=1)]
 Out_ = Path("anyms-paper")
 

@@ -50,7 +50,7 @@ def pick_methods(
     return {name: known[one_of("method", name, known)] for name in names}
 
 # %% ../../../nbs/paper/run/01_units.ipynb #un010
-QUICK_SEEDS, QUICK_SHARE = 4, 20   # noises of a case, and one step of how many
+QUICK_SEEDS, QUICK_SHARE = 4, 40   # noises of a case, and one step of how many
 TRAINING = ("steps", "train_steps", "training_steps", "tune_steps", "pictures")   # how long a training is
 
 # %% ../../../nbs/paper/run/01_units.ipynb #un010p1
@@ -63,7 +63,7 @@ def _shortened(name, value):
 def quick_method(
     method:Method,  # left as it is
 )->Method:
-    "The same method after a twentieth of its training."
+    "The same method after a fortieth of its training."
     if method.trained is None: return method
     quick = copy.copy(method)
     quick.__dict__["settings"] = _shortened("", method.settings)
@@ -180,7 +180,7 @@ class Plan:
     cases:Mapping[str, Case]       # by id
     seeds:tuple[int, ...]          # of the noises, the same for all
     sampling:Sampling              # steps, guidance, batch
-    quick:bool=False               # trainings cut to a twentieth?
+    quick:bool=False               # trainings cut to a fortieth?
 
     def key(self,
         method:Method,  # of this plan
@@ -230,7 +230,7 @@ def plan(
     methods:Mapping[str, Method],       # from `pick_methods`
     cases:Sequence[Case],               # what is asked
     seeds:Sequence[int]|None=None,      # None: 0 to 99, and with `quick` 0 to 3
-    quick:bool=False,                   # a rehearsal: few noises, a twentieth of every training
+    quick:bool=False,                   # a rehearsal: few noises, a fortieth of every training
     sampling:Sampling|None=None,        # None: the base's own
 )->Plan:
     "Write down what is to be drawn."
