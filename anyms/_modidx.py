@@ -2373,6 +2373,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'anyms.paper.run.judging': { 'anyms.paper.run.judging.Status': ('paper/run/judging.html#status', 'anyms/paper/run/judging.py'),
                                          'anyms.paper.run.judging.Status.__str__': ( 'paper/run/judging.html#status.__str__',
                                                                                      'anyms/paper/run/judging.py'),
+                                         'anyms.paper.run.judging._drawn_pictures': ( 'paper/run/judging.html#_drawn_pictures',
+                                                                                      'anyms/paper/run/judging.py'),
                                          'anyms.paper.run.judging._hours': ('paper/run/judging.html#_hours', 'anyms/paper/run/judging.py'),
                                          'anyms.paper.run.judging._key_of': ( 'paper/run/judging.html#_key_of',
                                                                               'anyms/paper/run/judging.py'),

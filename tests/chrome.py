@@ -160,9 +160,16 @@ def run_python(page, code):
                                 if (m.header.msg_type === 'error') said.push(m.content.evalue) };
         await future.done; return said.join('') }""", code)
 
+def box_of(locator):
+    "Where something is on the page; what is just being drawn anew is nowhere for a moment."
+    for _ in range(100):
+        if place := locator.bounding_box(): return place
+        locator.page.wait_for_timeout(100)
+    raise AssertionError(f"{locator} is not to be seen")
+
 def drag(page, start, stop):
     "From one point of the board to another, both in 0..1."
-    r = page.locator("svg.board").bounding_box()
+    r = box_of(page.locator("svg.board"))
     def at(p): return r["x"] + p[0]*r["width"], r["y"] + p[1]*r["height"]
     page.mouse.move(*at(start))
     page.mouse.down()

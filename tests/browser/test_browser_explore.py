@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from chrome import chrome, free_port, open_page, settle  # noqa: F401
+from chrome import box_of, chrome, free_port, open_page, settle  # noqa: F401
 from conftest import embedded_weights
 
 pytestmark = pytest.mark.skipif(not embedded_weights(), reason="anyms/stickers/weights is not there")
@@ -115,7 +115,7 @@ def test_a_stored_picture_then_three_stickers_and_an_eye(chrome, tmp_path, size)
 
         # a drag from the tray, and an undo: prompt and picture follow
         search.fill("owl")
-        tile, board = (app.locator(name).first.bounding_box() for name in (".tile[data-noun=owl]", "svg.board"))
+        tile, board = (box_of(app.locator(name).first) for name in (".tile[data-noun=owl]", "svg.board"))
         page.mouse.move(tile["x"] + 20, tile["y"] + 20)
         page.mouse.down()
         page.mouse.move(board["x"] + .7*board["width"], board["y"] + .2*board["height"], steps=3)

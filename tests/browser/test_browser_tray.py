@@ -4,7 +4,7 @@ import json, os
 
 import nbformat, pytest
 
-from chrome import chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from chrome import box_of, chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
 from conftest import embedded_weights
 
 pytestmark = pytest.mark.slow
@@ -67,8 +67,8 @@ def shot(page, name):
 
 def drag_tile(page, noun, drawing, to):
     "A tile onto a place of the board, 0..1."
-    tile = page.locator(f".tile[data-noun={noun}][data-drawing={drawing}]").bounding_box()
-    board = page.locator("svg.board").bounding_box()
+    tile = box_of(page.locator(f".tile[data-noun={noun}][data-drawing={drawing}]"))
+    board = box_of(page.locator("svg.board"))
     x, y = board["x"] + to[0]*board["width"], board["y"] + to[1]*board["height"]
     page.mouse.move(tile["x"] + 20, tile["y"] + 20)
     page.mouse.down()
@@ -168,7 +168,7 @@ def test_a_box_is_dragged_while_python_is_slow(opened):
 
 def test_a_sticker_outside_the_board_is_nothing(opened):
     page = opened("editor")
-    tile = page.locator(".tile").first.bounding_box()
+    tile = box_of(page.locator(".tile").first)
     page.mouse.move(tile["x"] + 20, tile["y"] + 20)
     page.mouse.down()
     page.mouse.move(tile["x"] + 300, tile["y"] - 30)

@@ -252,7 +252,7 @@ def test_quick_and_full_trainings_lie_apart(tmp_path):
     store, plans = Store(tmp_path/"s"), [plan_of(Trains(), quick=quick) for quick in (False, True)]
     for plan in plans: prepare(store, fake_pipe(), plan, **QUIET)
     kept = [plan.methods["trains"].prepare(fake_pipe(), plan.cases["2a"], kept_folder(store, plan, plan.methods["trains"])) for plan in plans]
-    assert [len(one["2a0"]) for one in kept] == [40, 2]
+    assert [len(one["2a0"]) for one in kept] == [40, 1]
 
 def test_an_adapter_is_trained_before_many_draw(tmp_path):
     plan, store = plan_of(Trains("big", "adapter"), seeds=range(2)), Store(tmp_path/"s")

@@ -139,16 +139,21 @@ def _hours(pictures, missing):
     pace = pictures.reindex(columns=["method", "seconds"]).astype({"seconds": float}).groupby("method").seconds.median()
     return (missing*pace.reindex(missing.index)/3600).where(missing > 0, 0.)
 
+_PICTURE = ["method", "case", "seed"]   # what names one
+
+def _drawn_pictures(store, plan):
+    "A row for each picture of the plan that lies there."
+    drawn = [(unit.method, unit.case, seed) for unit in drawn_units(store, plan) for seed in unit.seeds]
+    there = pd.DataFrame(drawn, columns=_PICTURE).drop_duplicates()
+    return there[there.seed.isin(plan.seeds)]
+
 def status(
     store:Store,    # where it lies
     plan:Plan,      # what is wanted
 )->Status:
     "What is done, what is missing, and what is stale."
-    rows = plan_tables(store, plan)
-    drawn = [(unit.method, unit.case, seed) for unit in drawn_units(store, plan) for seed in unit.seeds]
-    there = pd.DataFrame(drawn, columns=["method", "case", "seed"]).drop_duplicates()
-    there = there[there.seed.isin(plan.seeds)]
-    seen = rows["scores"].reindex(columns=["method", "case", "seed"]).drop_duplicates()
+    rows, there = plan_tables(store, plan), _drawn_pictures(store, plan)
+    seen = rows["scores"].reindex(columns=_PICTURE).drop_duplicates()
     wanted = pd.Series(len(plan.cases)*len(plan.seeds), index=pd.Index(list(plan.methods), name="method"))
     counts = dict(pictures=wanted, drawn=there.method.value_counts(), judged=seen.method.value_counts())
     table = pd.DataFrame(counts).loc[list(plan.methods)].fillna(0).astype(int).rename_axis("method")
