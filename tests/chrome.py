@@ -12,7 +12,7 @@ a stylesheet of icons; it is refused here, shows up in `page.outside` and is not
 
 Without a Chromium these tests are skipped with a sentence; in CI (CI=true) its absence is a failure.
 """
-import contextlib, json, os, shutil, signal, socket, subprocess, sys, tempfile, time
+import contextlib, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -159,6 +159,21 @@ def run_python(page, code):
         future.onIOPub = m => { if (m.header.msg_type === 'stream') said.push(m.content.text);
                                 if (m.header.msg_type === 'error') said.push(m.content.evalue) };
         await future.done; return said.join('') }""", code)
+
+def python(page, expression):
+    "The value of an expression in the open notebook's kernel; what JSON does not know comes as its text."
+    for _ in range(20):   # on a busy machine the answer may come too late, or among what another thread says
+        said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
+        if found := re.search(r"(?m)^answer:(.*)$", said): return json.loads(found[1])
+        page.wait_for_timeout(200)
+    raise AssertionError(f"the kernel did not say what {expression} is, but {said[:200]!r}")
+
+def follows(page, expression, wanted, seconds=30):
+    "Wait until the kernel agrees; messages from the page take a moment."
+    for _ in range(seconds*5):
+        if (said := python(page, expression)) == wanted: return
+        page.wait_for_timeout(200)
+    assert said == wanted
 
 def box_of(locator):
     "Where something is on the page; what is just being drawn anew is nowhere for a moment."

@@ -1,6 +1,6 @@
 "The widgets in JupyterLab and in voila, in a real Chromium: what the mouse and the keyboard do, and that the pixels are those of the data."
 # ruff: noqa: F811  (fixtures are imported by their names)
-import io, json, re
+import io
 
 import nbformat, numpy as np, pytest
 from PIL import Image
@@ -8,7 +8,7 @@ from PIL import Image
 from anyms.maps import colorize
 from anyms.pipeline import Comparison
 from anyms.widgets import ComparisonData
-from chrome import chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from chrome import chrome, drag, follows, open_page, python, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
 from comparisons import decoded, some_runs
 
 pytestmark = pytest.mark.slow
@@ -48,24 +48,9 @@ def opened(chrome, lab, name):
     run_all(page, lab, f"{name}.ipynb")
     return page
 
-def python(page, expression):
-    "The value of an expression in the notebook's kernel; what JSON does not know comes as its text."
-    said = ""
-    for _ in range(5):  # on a busy machine the answer may come too late, or among what another thread says
-        said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
-        if found := re.search(r"(?m)^answer:(.*)$", said): return json.loads(found[1])
-    raise AssertionError(f"the kernel did not say what {expression} is, but {said[:200]!r}")
-
 def eventually(page, script, wanted, seconds=30):
     "Wait until a script's value is `wanted`."
     page.wait_for_function(f"wanted => JSON.stringify(({script})()) === JSON.stringify(wanted)", arg=wanted, timeout=seconds*1000)
-
-def follows(page, expression, wanted):
-    "Wait until the kernel agrees; messages from the page take a moment."
-    for _ in range(60):
-        if (said := python(page, expression)) == wanted: return
-        page.wait_for_timeout(100)
-    assert said == wanted
 
 def ready(page): page.wait_for_selector(".anyms-explorer[data-ready=yes]", timeout=60_000)
 

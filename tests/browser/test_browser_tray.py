@@ -1,10 +1,10 @@
 "The sticker tray in JupyterLab, in a real Chromium: search, keyboard, drag, undo, the prompt from boxes, a picture of one's own."
 # ruff: noqa: F811  (fixtures are imported by their names)
-import json, os
+import os
 
 import nbformat, pytest
 
-from chrome import box_of, chrome, drag, open_page, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
+from chrome import box_of, chrome, drag, follows, open_page, python, run_all, run_python, serve  # noqa: F401 (chrome is a fixture)
 from conftest import embedded_weights
 
 pytestmark = pytest.mark.slow
@@ -46,21 +46,6 @@ def opened(chrome, lab):
         return page
     yield open_one
     for page in pages: page.context.close()
-
-def python(page, expression):
-    "What the kernel says; where the page shows something older still, it is asked again."
-    for _ in range(20):
-        said = run_python(page, f"import json; print('answer:' + json.dumps({expression}, default=repr))")
-        if "answer:" in said: return json.loads(said.split("answer:")[-1].splitlines()[0])
-        page.wait_for_timeout(200)
-    raise AssertionError(f"the kernel did not answer: {said!r}")
-
-def follows(page, expression, wanted, seconds=30):
-    "Wait until the kernel agrees; messages from the page take a moment."
-    for _ in range(seconds*5):
-        if (said := python(page, expression)) == wanted: return
-        page.wait_for_timeout(200)
-    assert said == wanted
 
 def shot(page, name):
     if os.environ.get("ANYMS_SHOTS"): page.screenshot(path=f"{os.environ['ANYMS_SHOTS']}/{name}.png")

@@ -79,12 +79,13 @@ def judge_all(
     return each_unit(store, mine, is_done, lambda unit: judge_unit(store, plan, unit, judge), progress)
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju013
+_PICTURE = ["method", "case", "seed"]   # what names one
 _ONCE = dict(pictures=[], subjects=["subject"], scores=["metric"], detections=["noun", "score", "x0", "y0"])
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju013p1
 def _once(table, rows):
     "Rows of noises that two units share, as a quick run and a full one do, are there once."
-    keys = ["method", "case", "seed", *_ONCE[table]]
+    keys = [*_PICTURE, *_ONCE[table]]
     return rows.drop_duplicates(keys, ignore_index=True) if len(rows) else rows.reindex(columns=keys)
 
 # %% ../../../nbs/paper/run/04_judging.ipynb #ju013p2
@@ -138,8 +139,6 @@ def _hours(pictures, missing):
     "What is missing, by the median seconds of each method's own pictures: batches of the same machine, one worker of perhaps many."
     pace = pictures.reindex(columns=["method", "seconds"]).astype({"seconds": float}).groupby("method").seconds.median()
     return (missing*pace.reindex(missing.index)/3600).where(missing > 0, 0.)
-
-_PICTURE = ["method", "case", "seed"]   # what names one
 
 def _drawn_pictures(store, plan):
     "A row for each picture of the plan that lies there."
