@@ -2344,6 +2344,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._difference': ( 'paper/run/intervals.html#_difference',
                                                                                       'anyms/paper/run/intervals.py'),
+                                           'anyms.paper.run.intervals._drawn_weights': ( 'paper/run/intervals.html#_drawn_weights',
+                                                                                         'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._figure_rows': ( 'paper/run/intervals.html#_figure_rows',
                                                                                        'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._middle': ( 'paper/run/intervals.html#_middle',

@@ -55,6 +55,8 @@ def test_noises_are_drawn_within_a_case():
 def test_equal_pictures_are_drawn_alike():
     one, other = two_stage_weights(pictures_of(), 9), two_stage_weights(pictures_of().copy(), 9)
     assert (one == other).all() and (one != two_stage_weights(pictures_of(), 9, seed=1)).any()
+    assert one is other   # drawn once for all methods
+    with pytest.raises(ValueError, match="read-only"): one[0] = 2
 
 def test_the_order_of_rows_only_permutes_noises():
     "How often a case is drawn does not depend on where its rows stand."

@@ -7,6 +7,7 @@ __all__ = ['two_stage_weights', 'redrawn', 'Drawn', 'of_method', 'judged_picture
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in003
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,19 +17,26 @@ from ..metrics.registry import available, get_metric, metric_rows
 from ...stickers.judge.scores import average_precision
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in005
+@lru_cache(maxsize=8)
+def _drawn_weights(cases, n, seed):
+    "One drawing serves all methods with the same pictures [n + 1, p]; not to be written into."
+    rng, (number, names) = np.random.default_rng(seed), pd.factorize(np.array(cases), sort=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1/len(names)), n)
+    weights = np.ones((n + 1, len(cases)))
+    for c in range(len(names)):
+        own = np.flatnonzero(number == c)
+        weights[1:, own] = rng.multinomial(drawn[:, c]*len(own), np.full(len(own), 1/len(own)))
+    weights.flags.writeable = False
+    return weights
+
+# %% ../../../nbs/paper/run/05_intervals.ipynb #in005p1
 def two_stage_weights(
     pictures:pd.DataFrame,   # `case` and `seed`, a row each [p]
     n:int=1000,              # drawings
     seed:int=0,              # of the drawings; equal pictures are drawn alike
-)->np.ndarray:               # the pictures themselves first, then how often each was drawn [n + 1, p]
+)->np.ndarray:               # the pictures themselves first, then how often each was drawn [n + 1, p]; read-only
     "Draw cases, then noises within each."
-    rng, (number, cases) = np.random.default_rng(seed), pd.factorize(pictures["case"], sort=True)
-    drawn = rng.multinomial(len(cases), np.full(len(cases), 1/len(cases)), n)
-    weights = np.ones((n + 1, len(pictures)))
-    for c in range(len(cases)):
-        own = np.flatnonzero(number == c)
-        weights[1:, own] = rng.multinomial(drawn[:, c]*len(own), np.full(len(own), 1/len(own)))
-    return weights
+    return _drawn_weights(tuple(pictures["case"]), n, seed)
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in011
 def _places(rows, pictures):
