@@ -2342,6 +2342,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'anyms/paper/run/drawing.py')},
             'anyms.paper.run.intervals': { 'anyms.paper.run.intervals.Drawn': ( 'paper/run/intervals.html#drawn',
                                                                                 'anyms/paper/run/intervals.py'),
+                                           'anyms.paper.run.intervals._by_noun': ( 'paper/run/intervals.html#_by_noun',
+                                                                                   'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._difference': ( 'paper/run/intervals.html#_difference',
                                                                                       'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._drawn_weights': ( 'paper/run/intervals.html#_drawn_weights',

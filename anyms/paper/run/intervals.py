@@ -44,32 +44,35 @@ def _places(rows, pictures):
     known = pd.MultiIndex.from_frame(pictures.loc[:, ["case", "seed"]])
     return known.get_indexer(pd.MultiIndex.from_frame(rows.loc[:, ["case", "seed"]]))
 
+def _placed(rows, pictures):
+    "Rows of the pictures that count, with each picture's number as `at`."
+    if rows.empty: return rows.assign(at=0)
+    rows = rows.assign(at=_places(rows, pictures))
+    return rows[rows["at"] >= 0]
+
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in011p1
-def _sums(name, tables, pictures):
+def _sums(name, placed, size):
     "What each picture adds to a mean's numerator and denominator [p] x 2."
-    rows = metric_rows(name, dict(tables))
-    at, values = _places(rows, pictures), rows.value.to_numpy(float)
-    own, size = at >= 0, len(pictures)
-    return np.bincount(at[own], values[own], size), np.bincount(at[own], minlength=size)
+    rows = metric_rows(name, placed)
+    if rows.empty: return np.zeros(size), np.zeros(size)
+    return np.bincount(rows["at"], rows.value.to_numpy(float), size), np.bincount(rows["at"], minlength=size)
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in011p2
 def _ratio(a, b): return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in012
-def _placed(name, metric, tables, pictures):
-    "Rows of the pictures that count, with each picture's number as `at`."
-    rows = tables[name].assign(at=_places(tables[name], pictures))
-    if metric.column == "hit_any": rows = rows.assign(noun="")   # any noun will do
-    return rows[rows["at"] >= 0]
+def _by_noun(metric, rows):
+    "Rows of each noun; of all together where any noun will do."
+    return {"": rows} if metric.column == "hit_any" else dict(iter(rows.groupby("noun")))
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in012p1
-def _precision(metric, tables, pictures, weights):
+def _precision(metric, placed, weights):
     "Average precision in every drawing [b], mean over nouns: as `measure`, with each picture's weights looked up once."
     by_picture = np.ascontiguousarray(weights.T)
-    asked, seen = (_placed(name, metric, tables, pictures) for name in ("subjects", "detections"))
-    found, each = dict(iter(seen.groupby("noun"))), []
-    for noun, some in asked.groupby("noun"):
-        rows, total = found.get(noun, seen.iloc[:0]), by_picture[some["at"]].sum(0)
+    asked, found = (_by_noun(metric, placed[name]) for name in ("subjects", "detections"))
+    each, nothing = [], placed["detections"].iloc[:0]
+    for noun, some in asked.items():
+        rows, total = found.get(noun, nothing), by_picture[some["at"]].sum(0)
         each.append(average_precision(rows[metric.strength], rows[metric.column], by_picture[rows["at"]].T, total))
     return _ratio(np.nansum(each, 0), np.sum(~np.isnan(each), 0).astype(float))
 
@@ -82,12 +85,12 @@ def redrawn(
 )->dict[str, np.ndarray]:               # of each figure [b]
     "Every figure of one method in every drawing."
     means = [name for name in metrics if not get_metric(name).strength]
-    found = {}
+    placed, found = {name: _placed(rows, pictures) for name, rows in tables.items()}, {}
     if means:
-        sums = [_sums(name, tables, pictures) for name in means]
+        sums = [_sums(name, placed, len(pictures)) for name in means]
         above, below = (np.stack(some, 1).astype(float) for some in zip(*sums))
         found = dict(zip(means, _ratio(weights @ above, weights @ below).T))
-    found |= {name: _precision(get_metric(name), tables, pictures, weights) for name in metrics if name not in found}
+    found |= {name: _precision(get_metric(name), placed, weights) for name in metrics if name not in found}
     return {name: found[name] for name in metrics}
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in014
