@@ -2354,8 +2354,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._placed': ( 'paper/run/intervals.html#_placed',
                                                                                   'anyms/paper/run/intervals.py'),
-                                           'anyms.paper.run.intervals._places': ( 'paper/run/intervals.html#_places',
-                                                                                  'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._precision': ( 'paper/run/intervals.html#_precision',
                                                                                      'anyms/paper/run/intervals.py'),
                                            'anyms.paper.run.intervals._ratio': ( 'paper/run/intervals.html#_ratio',

@@ -39,15 +39,11 @@ def two_stage_weights(
     return _drawn_weights(tuple(pictures["case"]), n, seed)
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in011
-def _places(rows, pictures):
-    "The number of each row's picture; -1 for pictures that do not count."
-    known = pd.MultiIndex.from_frame(pictures.loc[:, ["case", "seed"]])
-    return known.get_indexer(pd.MultiIndex.from_frame(rows.loc[:, ["case", "seed"]]))
-
 def _placed(rows, pictures):
     "Rows of the pictures that count, with each picture's number as `at`."
     if rows.empty: return rows.assign(at=0)
-    rows = rows.assign(at=_places(rows, pictures))
+    own, known = (pd.MultiIndex.from_frame(some.loc[:, ["case", "seed"]]) for some in (rows, pictures))
+    rows = rows.assign(at=known.get_indexer(own))   # -1 for pictures that do not count
     return rows[rows["at"] >= 0]
 
 # %% ../../../nbs/paper/run/05_intervals.ipynb #in011p1

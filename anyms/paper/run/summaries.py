@@ -110,15 +110,16 @@ def same_pictures(
 
 # %% ../../../nbs/paper/run/06_summaries.ipynb #su012p2
 def by_subjects(
-    rows:Rows,            # from `plan_tables`
-    plan:Plan,            # knows how many subjects a case has
-    n:int=1000,           # drawings
+    rows:Rows,              # from `plan_tables`
+    plan:Plan,              # knows how many subjects a case has
+    n:int=1000,             # drawings
+    reference:str="anyms",  # the differences are to this method
 )->pd.DataFrame:
     "Figure 4: the same figures for cases of two, three, four, ... subjects."
     counts = sorted({len(case) for case in plan.cases.values()})
     ids = {count: [case.id for case in plan.cases.values() if len(case) == count] for count in counts}
     groups = {count: of_cases(rows, ids[count]) for count in counts}
-    tables = [intervals(some, shown(some), n=n).assign(n=count) for count, some in groups.items() if len(some["scores"])]
+    tables = [intervals(some, shown(some), reference, n).assign(n=count) for count, some in groups.items() if len(some["scores"])]
     return pd.concat(tables, ignore_index=True)
 
 # %% ../../../nbs/paper/run/06_summaries.ipynb #su013
